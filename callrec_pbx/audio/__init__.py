@@ -1,0 +1,1 @@
+"""Audio: the prompts that callers and agents hear."""

@@ -1,0 +1,22 @@
+"""The configuration: a TOML file with `CALLREC_*` variables over it."""
+
+from callrec_pbx.config.errors import ConfigError, Problem
+from callrec_pbx.config.load import (
+    DEFAULT_PATH,
+    config_path,
+    default_config,
+    installed_languages,
+    load_config,
+)
+from callrec_pbx.config.settings import Config
+
+__all__ = [
+    "DEFAULT_PATH",
+    "Config",
+    "ConfigError",
+    "Problem",
+    "config_path",
+    "default_config",
+    "installed_languages",
+    "load_config",
+]

@@ -1,0 +1,115 @@
+"""What single values must look like; each check raises ValueError with problem and remedy.
+
+The values reach a PBX's configuration files, AMI headers and dialplan, so what those read as
+syntax is refused here.
+"""
+
+import re
+from itertools import combinations
+
+_KEY = re.compile(r"[0-9*#A-D]{1,8}")
+_PATH = re.compile(r"/[A-Za-z0-9._/+-]*")
+_USER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SECRET = re.compile(r"[A-Za-z0-9_.~+/=@%^-]{8,128}")
+_PATTERN = re.compile(r"[0-9A-Za-z+#*?_.@:-]{1,80}")
+_HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
+LONGEST_NAME = 60
+
+_SQLITE = re.compile(r"sqlite(\+pysqlite)?:////[^?\s]+")
+
+
+class BadValueError(ValueError):
+    """A value that cannot be used: `problem; remedy`."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}; {remedy}")
+
+
+def path(value: str) -> str:
+    """Check a path that the PBX gets to see: absolute, and nothing in it that is syntax there."""
+    if not _PATH.fullmatch(value) or ".." in value.split("/"):
+        raise BadValueError(
+            "is not an absolute path that a PBX can be given",
+            "use an absolute path of letters, digits and . _ + - / without ..",
+        )
+    return value
+
+
+def host(value: str) -> str:
+    """Check a host name or address."""
+    if not _HOST.fullmatch(value):
+        raise BadValueError("is not a host name or address", "give one such as 127.0.0.1")
+    return value
+
+
+def username(value: str) -> str:
+    """Check the name of the manager user, which is a section name of manager.conf."""
+    if not _USER.fullmatch(value) or value == "general":
+        raise BadValueError(
+            "cannot be the name of a manager user", "use 1 to 64 letters, digits, _ or -"
+        )
+    return value
+
+
+def secret(value: str) -> str:
+    """Check a secret, which becomes a value in manager.conf (where ; begins a comment)."""
+    if not _SECRET.fullmatch(value):
+        raise BadValueError(
+            "has characters that manager.conf does not keep, or a length out of 8 to 128",
+            "use letters, digits and _ . ~ + / = @ % ^ -, or leave it out: setup makes one",
+        )
+    return value
+
+
+def key(value: str) -> str:
+    """Check the key sequence of an in-call key."""
+    if not _KEY.fullmatch(value):
+        raise BadValueError("is not a key sequence", "use 1 to 8 of 0-9 * # A-D, such as #1")
+    return value
+
+
+def distinct_keys(keys: dict[str, str]) -> None:
+    """Check that no key is, or begins, another: the PBX would never reach the longer one."""
+    for (name, one), (other, two) in combinations(keys.items(), 2):
+        if one == two:
+            raise BadValueError(f"{name} and {other} are both {one}", "give each a key of its own")
+        if one.startswith(two) or two.startswith(one):
+            raise BadValueError(
+                f"{name} ({one}) and {other} ({two}): one begins with the other",
+                "choose keys of which none begins with another",
+            )
+
+
+def pattern(value: str) -> str:
+    """Check a pattern of a number, line or queue; `*` and `?` are its only special signs."""
+    if value.startswith("_"):
+        raise BadValueError(
+            "looks like a dialplan pattern",
+            "write the whole number with * for any characters and ? for one, such as 0800*",
+        )
+    if not _PATTERN.fullmatch(value):
+        raise BadValueError(
+            "is not a pattern",
+            "use letters, digits and + # _ . @ : -, with * for any characters and ? for one",
+        )
+    return value
+
+
+def catalogue_url(value: str) -> str:
+    """Check the catalogue's address; what stands behind the scheme is not repeated."""
+    if not _SQLITE.fullmatch(value):
+        raise BadValueError(
+            "is not the address of a catalogue",
+            "give sqlite:/// and an absolute path, such as "
+            "sqlite:////var/lib/callrec-pbx/catalogue.db (four slashes)",
+        )
+    return value
+
+
+def name(value: str) -> str:
+    """Check a rule's name, which is shown in tables and written into rows."""
+    if not value.strip() or len(value) > LONGEST_NAME or not value.isprintable():
+        raise BadValueError(
+            "is not a name for a rule", "use 1 to 60 printable characters, such as support-line"
+        )
+    return value

@@ -1,0 +1,43 @@
+"""What is wrong with the configuration, said so that the administrator can mend it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        source: The file, or the environment variable, that says it.
+        key: Dotted key, with number and name of the rule; empty when it is about the whole file.
+        value: The value as shown to people; None when there is none or it must not be shown.
+        text: What is wrong with it.
+        remedy: What to do.
+    """
+
+    source: str
+    key: str
+    value: str | None
+    text: str
+    remedy: str
+
+    def __str__(self) -> str:
+        shown = "" if self.value is None else f" = {self.value}"
+        key = f" {self.key}{shown}:" if self.key else ""
+        return f"{self.source}:{key} {self.text}; {self.remedy}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the administrator must mend what the message names."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    @classmethod
+    def one(
+        cls, source: object, text: str, remedy: str, key: str = "", value: str | None = None
+    ) -> "ConfigError":
+        """Build an error of a single problem."""
+        return cls([Problem(str(source), key, value, text, remedy)])

@@ -1,0 +1,175 @@
+"""Reading the file and the environment."""
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import SettingsError
+
+from callrec_pbx.audio.manifest import PromptError, PromptSet
+from callrec_pbx.config import checks
+from callrec_pbx.config.errors import ConfigError, Problem
+from callrec_pbx.config.explain import problem_of, stray_variables
+from callrec_pbx.config.model import AsteriskSection
+from callrec_pbx.config.rules import rule_of
+from callrec_pbx.config.settings import Config, Settings
+from callrec_pbx.resources import resource_dir
+
+DEFAULT_PATH = Path("/etc/callrec-pbx/callrec.toml")
+PATH_VARIABLE = "CALLREC_CONFIG"
+SECRET_FILE = "asterisk.secret"  # noqa: S105 - the name of the file
+EXAMPLE = Path(__file__).with_name("example.toml")
+
+
+def config_path(path: Path | None = None) -> Path:
+    """Return the file that `load_config` reads: the given, the environment's, the usual one."""
+    return path or Path(os.environ.get(PATH_VARIABLE) or DEFAULT_PATH)
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read the configuration file, with `CALLREC_*` variables over it.
+
+    Args:
+        path: The file; None takes $CALLREC_CONFIG, else /etc/callrec-pbx/callrec.toml.
+
+    Raises:
+        ConfigError: Something cannot be used; it names file, key, value and remedy.
+    """
+    file = config_path(path)
+    return _build(_read(file), file)
+
+
+def default_config(path: Path | None = None) -> Config:
+    """Return what the shipped example says, as if it lay at `path`.
+
+    Raises:
+        ConfigError: An environment variable cannot be used.
+    """
+    return _build(_read(EXAMPLE), config_path(path))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_bytes().decode())
+    except FileNotFoundError:
+        raise ConfigError.one(
+            file,
+            "there is no such file",
+            "`callrec-pbx setup asterisk` makes one; or name yours with --config or "
+            f"{PATH_VARIABLE}",
+        ) from None
+    except OSError as error:
+        raise ConfigError.one(
+            file, f"cannot be read ({error.strerror})", "check its permissions"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError.one(file, "is not UTF-8", "save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError.one(
+            file,
+            f"is not TOML: {error}",
+            "mend that line; text stands in quotes, a section is [name], a rule [[rule]]",
+        ) from error
+
+
+def _build(document: dict[str, Any], file: Path) -> Config:
+    stray = list(stray_variables())
+    if stray:
+        raise ConfigError(stray)
+    try:
+        settings = Settings(**document)
+    except ValidationError as error:
+        raise ConfigError(
+            problem_of(dict(item), document, file) for item in error.errors(include_url=False)
+        ) from None
+    except SettingsError as error:
+        raise ConfigError.one(
+            "environment", str(error), 'give lists and tables as JSON, such as ["a", "b"]'
+        ) from None
+    problems = [*_twice_named(settings, file), *_unknown_languages(settings, file)]
+    if problems:
+        raise ConfigError(problems)
+    return Config(
+        path=file,
+        pbx=settings.pbx,
+        asterisk=_with_secret(settings.asterisk, file),
+        recordings=settings.recordings,
+        catalogue=settings.catalogue,
+        prompts=settings.prompts,
+        keys=settings.keys,
+        offer=settings.offer,
+        retention=settings.retention,
+        log=settings.log,
+        rules=tuple(
+            rule_of(rule, settings.prompts.language, settings.retention.default_days)
+            for rule in settings.rule
+        ),
+        excluded_numbers=settings.policy.excluded_numbers,
+    )
+
+
+def _with_secret(asterisk: AsteriskSection, file: Path) -> AsteriskSection:
+    secret_file = asterisk.secret_file or file.absolute().parent / SECRET_FILE
+    update: dict[str, Any] = {"secret_file": secret_file}
+    if asterisk.secret is None:
+        try:
+            update["secret"] = SecretStr(checks.secret(secret_file.read_text().strip()))
+        except FileNotFoundError:
+            pass  # setup makes it; whoever needs the secret says that it is missing
+        except OSError as error:
+            raise ConfigError.one(
+                secret_file,
+                f"the secret cannot be read ({error.strerror})",
+                "let the user that callrec-pbx runs as read it",
+            ) from error
+        except ValueError as error:
+            text, _, remedy = str(error).partition("; ")
+            raise ConfigError.one(secret_file, f"the secret {text}", remedy) from error
+    return asterisk.model_copy(update=update)
+
+
+def _twice_named(settings: Settings, file: Path) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for number, rule in enumerate(settings.rule, 1):
+        if rule.name in first:
+            yield Problem(
+                str(file),
+                f'rule {number} "{rule.name}" name',
+                json.dumps(rule.name, ensure_ascii=False),
+                f"rule {first[rule.name]} has that name",
+                "give each rule a name of its own",
+            )
+        first.setdefault(rule.name, number)
+
+
+def installed_languages(sounds_dir: Path) -> list[str]:
+    """Return the languages there are prompts in: the shipped ones, and those on the PBX."""
+    languages: set[str] = set()
+    for folder in (resource_dir("prompts"), sounds_dir):
+        try:
+            languages.update(prompt.language for prompt in PromptSet.load(folder).prompts)
+        except PromptError:
+            continue  # not installed yet, or broken, which the doctor reports
+    return sorted(languages)
+
+
+def _unknown_languages(settings: Settings, file: Path) -> Iterator[Problem]:
+    used = [("prompts.language", settings.prompts.language)] + [
+        (f'rule {number} "{rule.name}" language', rule.language)
+        for number, rule in enumerate(settings.rule, 1)
+        if rule.language is not None
+    ]
+    known = installed_languages(settings.asterisk.sounds_dir)
+    for key, language in used:
+        if language not in known:
+            yield Problem(
+                str(file),
+                key,
+                json.dumps(language, ensure_ascii=False),
+                "there are no prompts in that language",
+                f"use one of {', '.join(known)}, or import some with `callrec-pbx prompts import`",
+            )

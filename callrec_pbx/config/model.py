@@ -1,0 +1,307 @@
+"""The sections of the configuration file, one class each.
+
+A field's description is the manual's and the error message's text; its example is the remedy.
+"""
+
+import re
+from datetime import time
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
+
+from callrec_pbx.config import checks
+from callrec_pbx.domain.words import ConsentMode, Direction, Mode, Notice, OnTrouble
+
+LEAST_REMINDER_S = 10
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _as_time(value: Any) -> Any:
+    if isinstance(value, time):
+        return value
+    if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise checks.BadValueError(
+            "is not a time of day", 'give hours and minutes, such as "03:15"'
+        )
+    return time.fromisoformat(value)
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise checks.BadValueError("is not a number", "give a whole number")
+    return value
+
+
+def _as_reminder(value: int) -> int:
+    if 0 < value < LEAST_REMINDER_S:
+        raise checks.BadValueError("is too short", f"give 0 for none, or {LEAST_REMINDER_S} to 90")
+    return value
+
+
+def _as_secret(value: SecretStr) -> SecretStr:
+    checks.secret(value.get_secret_value())
+    return value
+
+
+def _safe_path(value: Path) -> Path:
+    checks.path(str(value))
+    return value
+
+
+PbxPath = Annotated[Path, AfterValidator(_safe_path)]
+Text = Annotated[str, Field(strict=True)]
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+Pattern = Annotated[Text, AfterValidator(checks.pattern)]
+Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_as_list)]
+InCallKey = Annotated[Text, AfterValidator(checks.key)]
+TimeOfDay = Annotated[time, BeforeValidator(_as_time)]
+Reminder = Annotated[Whole, AfterValidator(_as_reminder)]
+
+
+class Section(BaseModel):
+    """A section: frozen, and without keys that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class AsteriskSection(Section):
+    """How to reach Asterisk, and where it keeps its files."""
+
+    host: Annotated[Text, AfterValidator(checks.host)] = Field(
+        default="127.0.0.1",
+        description="host of the manager interface (AMI)",
+        examples=["127.0.0.1"],
+    )
+    port: Whole = Field(
+        default=5038,
+        ge=1,
+        le=65535,
+        description="TCP port of the manager interface",
+        examples=[5038],
+    )
+    username: Annotated[Text, AfterValidator(checks.username)] = Field(
+        default="callrec", description="name of the manager user", examples=["callrec"]
+    )
+    secret: Annotated[SecretStr, AfterValidator(_as_secret)] | None = Field(
+        default=None, description="secret of the manager user", examples=["a long random word"]
+    )
+    secret_file: Path | None = Field(
+        default=None,
+        description="file that holds the secret; without it asterisk.secret beside this file",
+        examples=["/etc/callrec-pbx/asterisk.secret"],
+    )
+    trunks: Patterns = Field(
+        default=("trunk*",),
+        description="patterns of endpoints that are outside lines",
+        examples=["trunk*"],
+    )
+    config_dir: PbxPath = Field(
+        default=Path("/etc/asterisk"), description="Asterisk's configuration (astetcdir)"
+    )
+    data_dir: PbxPath = Field(
+        default=Path("/var/lib/asterisk"),
+        description="Asterisk's data (astdatadir), with sounds below it",
+    )
+    connect_timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="longest wait for connection and login", examples=[5]
+    )
+    action_timeout_s: float = Field(
+        default=5.0,
+        gt=0,
+        le=60,
+        description="longest wait for the answer to an action",
+        examples=[5],
+    )
+    ping_interval_s: float = Field(
+        default=5.0,
+        ge=1,
+        le=60,
+        description="seconds between pings of an idle connection",
+        examples=[5],
+    )
+
+    @property
+    def sounds_dir(self) -> Path:
+        """Where the prompts are installed: the manifest, and a folder for each language."""
+        return self.data_dir / "sounds" / "callrec"
+
+    def is_trunk(self, endpoint: str) -> bool:
+        """Whether an endpoint of that name is an outside line."""
+        return any(fnmatchcase(endpoint, pattern) for pattern in self.trunks)
+
+
+class RecordingsSection(Section):
+    """Where the PBX writes the audio."""
+
+    directory: PbxPath = Field(
+        default=Path("/var/spool/callrec-pbx"),
+        description="folder of audio and sidecars, as seen here",
+    )
+    pbx_directory: PbxPath | None = Field(
+        default=None, description="the same folder as the PBX sees it, when that differs"
+    )
+    min_free_mb: Whole = Field(
+        default=200,
+        ge=0,
+        description="free space below which nothing is started, in MB",
+        examples=[200],
+    )
+
+    @property
+    def as_seen_by_pbx(self) -> Path:
+        """The folder by the path that the PBX must be given."""
+        return self.pbx_directory or self.directory
+
+
+class CatalogueSection(Section):
+    """Where the rows are."""
+
+    url: Annotated[Text, AfterValidator(checks.catalogue_url)] = Field(
+        default="sqlite:////var/lib/callrec-pbx/catalogue.db", description="address of the database"
+    )
+
+
+class PromptsSection(Section):
+    """What callers and agents hear."""
+
+    language: Text = Field(
+        default="en", description="language where a rule names none", examples=["en", "de"]
+    )
+
+
+class KeysSection(Section):
+    """What an agent presses during a call."""
+
+    pause: InCallKey = Field(default="#1", description="pause and resume")
+    start: InCallKey = Field(default="#2", description="start on demand")
+    discard: InCallKey = Field(default="#9", description="stop and delete, the customer objected")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "KeysSection":
+        checks.distinct_keys({"pause": self.pause, "start": self.start, "discard": self.discard})
+        return self
+
+
+class OfferSection(Section):
+    """What the PBX does while it waits for a decision."""
+
+    on_unavailable: OnTrouble = Field(
+        default=OnTrouble.CONTINUE,
+        description="what happens to a call when the listener does not answer",
+    )
+    wait_ms: Whole = Field(
+        default=500,
+        ge=50,
+        le=500,
+        description="longest wait for the decision, in ms",
+        examples=[500],
+    )
+
+
+class RetentionSection(Section):
+    """How long things are kept."""
+
+    run_at: TimeOfDay = Field(default=time(3, 15), description="time of the daily run, local time")
+    default_days: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=36500,
+        description="days until a recording is pruned when its rule does not say",
+        examples=[90],
+    )
+    call_days: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=36500,
+        description="days until the personal data of calls without a recording is cleared",
+        examples=[90],
+    )
+
+
+class LogSection(Section):
+    """What is logged, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least important level that is logged"
+    )
+    format: Literal["console", "json"] = Field(
+        default="console", description="for people or for programs"
+    )
+
+
+class PolicySection(Section):
+    """What stands above the rules."""
+
+    excluded_numbers: Patterns = Field(
+        default=(), description="outside numbers that are never recorded", examples=["+4930123*"]
+    )
+
+
+class RuleSection(Section):
+    """One rule of the list: criteria that are left out match everything."""
+
+    name: Annotated[Text, AfterValidator(checks.name)] = Field(
+        description="name, shown with every decision", examples=["support"]
+    )
+    direction: Annotated[tuple[Direction, ...], BeforeValidator(_as_list)] = Field(
+        default=(), description="where calls come from and go to"
+    )
+    ddi: Patterns = Field(default=(), description="dialled direct numbers", examples=["+4930123*"])
+    queue: Patterns = Field(default=(), description="queues", examples=["sales"])
+    line: Patterns = Field(default=(), description="lines of users", examples=["30?"])
+    number: Patterns = Field(default=(), description="outside numbers", examples=["+49*"])
+    mode: Mode = Field(description="whether to record, and who may steer it")
+    consent: ConsentMode | None = Field(default=None, description="what the other party is asked")
+    on_refusal: OnTrouble = Field(default=OnTrouble.CONTINUE, description="what a refusal does")
+    on_failure: OnTrouble = Field(
+        default=OnTrouble.CONTINUE, description="what a failed recording does"
+    )
+    whisper: bool = Field(default=True, strict=True, description="whether the agent is told")
+    notice: Notice = Field(default=Notice.BEEP, description="how an agent's key is confirmed")
+    reminder_s: Reminder = Field(
+        default=0,
+        ge=0,
+        le=90,
+        description="seconds between reminder tones: 0, or 10 to 90",
+        examples=[15],
+    )
+    resume_after_s: Whole = Field(
+        default=0,
+        ge=0,
+        le=86400,
+        description="seconds after which a pause ends by itself",
+        examples=[120],
+    )
+    retention_days: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=36500,
+        description="days until the recording is pruned",
+        examples=[90],
+    )
+    language: Text | None = Field(
+        default=None, description="language of the prompts", examples=["de"]
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> "RuleSection":
+        if self.mode is not Mode.NEVER and self.consent is None:
+            raise checks.BadValueError(
+                "consent is missing from a rule that records",
+                'say what the other party is asked: consent = "none", "announce", "opt_out" '
+                'or "opt_in"',
+            )
+        return self

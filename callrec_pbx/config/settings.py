@@ -1,0 +1,86 @@
+"""The whole configuration: as read, and as everybody else uses it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from callrec_pbx.config.model import (
+    AsteriskSection,
+    CatalogueSection,
+    KeysSection,
+    LogSection,
+    OfferSection,
+    PolicySection,
+    PromptsSection,
+    RecordingsSection,
+    RetentionSection,
+    RuleSection,
+)
+from callrec_pbx.config.rules import policy_of
+from callrec_pbx.domain.policy import Policy, Rule
+
+ENV_PREFIX = "CALLREC_"
+ENV_SEPARATOR = "__"
+
+
+class Settings(BaseSettings):
+    """The file's content, with the environment's over it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_SEPARATOR, extra="forbid", frozen=True
+    )
+
+    pbx: Literal["asterisk"] = Field(default="asterisk", description="kind of the PBX")
+    asterisk: AsteriskSection = AsteriskSection()
+    recordings: RecordingsSection = RecordingsSection()
+    catalogue: CatalogueSection = CatalogueSection()
+    prompts: PromptsSection = PromptsSection()
+    keys: KeysSection = KeysSection()
+    offer: OfferSection = OfferSection()
+    retention: RetentionSection = RetentionSection()
+    log: LogSection = LogSection()
+    policy: PolicySection = PolicySection()
+    rule: tuple[RuleSection, ...] = Field(default=(), description="the rules, in order")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, which arrives as arguments."""
+        return env_settings, init_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the administrator decided.
+
+    Attributes:
+        path: The file it was read from.
+        rules: The rules in order, complete: what they leave open is filled in.
+        excluded_numbers: Patterns of outside numbers that are never recorded.
+    """
+
+    path: Path
+    pbx: Literal["asterisk"] = "asterisk"
+    asterisk: AsteriskSection = field(default_factory=AsteriskSection)
+    recordings: RecordingsSection = field(default_factory=RecordingsSection)
+    catalogue: CatalogueSection = field(default_factory=CatalogueSection)
+    prompts: PromptsSection = field(default_factory=PromptsSection)
+    keys: KeysSection = field(default_factory=KeysSection)
+    offer: OfferSection = field(default_factory=OfferSection)
+    retention: RetentionSection = field(default_factory=RetentionSection)
+    log: LogSection = field(default_factory=LogSection)
+    rules: tuple[Rule, ...] = ()
+    excluded_numbers: tuple[str, ...] = ()
+
+    def policy(self) -> Policy:
+        """Build the domain's policy; its version follows from its content alone."""
+        return policy_of(self.rules, self.excluded_numbers)

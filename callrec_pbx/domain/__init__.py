@@ -1,0 +1,1 @@
+"""The deciding part: events in, commands out. Imports only the standard library."""

@@ -1,0 +1,249 @@
+"""One call: its legs, parties' consents, recordings, and the one outcome that it ends in."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from callrec_pbx.domain.facts import CallFacts, ConsentFacts, Decision, LegFacts
+from callrec_pbx.domain.recording import Recording
+from callrec_pbx.domain.words import (
+    CallState,
+    Consent,
+    Direction,
+    LegKind,
+    Outcome,
+    RecordingState,
+)
+
+NO_TALK_MS = 1000
+"""A conversation shorter than this (ms) which could not be recorded counts as none."""
+
+TABLE: dict[tuple[CallState, str], CallState] = {
+    (CallState.RINGING, "bridged"): CallState.TALKING,
+    (CallState.RINGING, "refused"): CallState.REFUSED,
+    (CallState.RINGING, "ended"): CallState.ENDED,
+    (CallState.TALKING, "refused"): CallState.REFUSED,
+    (CallState.TALKING, "ended"): CallState.ENDED,
+    (CallState.REFUSED, "ended"): CallState.ENDED,
+}
+
+
+@dataclass(slots=True)
+class Leg:
+    """One channel, while it lives."""
+
+    leg: str
+    channel: str
+    kind: LegKind
+    line: str
+    number: str
+    name: str
+    created_at: datetime
+    call: "Call"
+    bridge: str = ""
+    consent: Consent = Consent.UNASKED
+    recording: Recording | None = None
+    demanded: bool = False
+    awaits_key: bool = False
+    offline_paused: bool = False
+    bridged_at: datetime | None = None
+    ended_at: datetime | None = None
+    whispered_at: datetime | None = None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the PBX writes this leg, or has been asked to."""
+        return self.recording is not None and not self.recording.over
+
+    def facts(self) -> LegFacts:
+        """What is known now."""
+        return LegFacts(
+            leg=self.leg,
+            channel=self.channel,
+            kind=self.kind,
+            line=self.line,
+            number=self.number,
+            name=self.name,
+            created_at=self.created_at,
+            bridged_at=self.bridged_at,
+            ended_at=self.ended_at,
+            whispered_at=self.whispered_at,
+        )
+
+
+@dataclass(slots=True)
+class Call:
+    """One conversation from first leg to last hangup."""
+
+    call_id: str
+    refs: list[str]
+    started_at: datetime
+    state: CallState = CallState.RINGING
+    direction: Direction | None = None
+    line: str | None = None
+    a_number: str = ""
+    a_name: str = ""
+    b_number: str = ""
+    c_number: str = ""
+    ddi: str = ""
+    queue: str = ""
+    decision: Decision | None = None
+    refused_by: str = ""
+    withdrawn: bool = False
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: Outcome | None = None
+    reason: str = ""
+    merged_into: str = ""
+    offering_leg: str = ""
+    live: dict[str, Leg] = field(default_factory=dict)
+    gone: list[LegFacts] = field(default_factory=list)
+    consents: list[ConsentFacts] = field(default_factory=list)
+    recordings: list[Recording] = field(default_factory=list)
+    skipped: dict[str, tuple[Outcome, str]] = field(default_factory=dict)
+    transfers: list[str] = field(default_factory=list)
+
+    def move(self, input_: str) -> None:
+        """Follow the table; an unlisted pair keeps the state."""
+        self.state = TABLE.get((self.state, input_), self.state)
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing more of this call may be recorded."""
+        return bool(self.refused_by)
+
+    def refuse(self, who: str) -> None:
+        """Hold a refusal for the rest of the call, through every transfer."""
+        self.refused_by = self.refused_by or who
+        self.move("refused")
+
+    def absorb(self, other: "Call") -> None:
+        """Take over the legs, consents and recordings of a call that turned out to be this one."""
+        for leg in other.live.values():
+            leg.call = self
+        for recording in other.recordings:
+            recording.call_id = self.call_id
+        self.live |= other.live
+        self.gone += other.gone
+        self.recordings += other.recordings
+        self.skipped |= other.skipped
+        self.transfers += other.transfers
+        self.refs += [ref for ref in other.refs if ref not in self.refs]
+        self.consents += other.consents
+        self.withdrawn = self.withdrawn or other.withdrawn
+        self.direction = _widest(self.direction, other.direction)
+        self.line = self.line if self.line is not None else other.line
+        self.a_number = self.a_number or other.a_number
+        self.a_name = self.a_name or other.a_name
+        self.b_number = self.b_number or other.b_number
+        self.ddi = self.ddi or other.ddi
+        self.queue = self.queue or other.queue
+        self.decision = self.decision or other.decision
+        self.answered_at = self.answered_at or other.answered_at
+        if other.state is CallState.TALKING:
+            self.move("bridged")
+        if other.refused:
+            self.refuse(other.refused_by)
+        other.live, other.recordings, other.consents = {}, [], []
+        other.merged_into = self.call_id
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to wait for: no leg, and the audio of every leg finished."""
+        return not self.live and all(r.measured is not None for r in self.recordings)
+
+    def close(self) -> None:
+        """Give the call its outcome."""
+        self.move("ended")
+        self.outcome, self.reason = self._outcome(self.ended_at or self.started_at)
+
+    def _outcome(self, at: datetime) -> tuple[Outcome, str]:
+        states = {r.state for r in self.recordings}
+        kept = states & {
+            RecordingState.CAPTURED,
+            RecordingState.STORED,
+            RecordingState.INTERRUPTED,
+        }
+        if self.withdrawn:
+            return Outcome.DISCARDED, "consent_withdrawn"
+        failures = [r for r in self.recordings if r.state is RecordingState.FAILED]
+        if self._talk_ms(at) < NO_TALK_MS:
+            failures = [r for r in failures if r.reason != "leg_gone"]
+        if failures:
+            return Outcome.FAILED, failures[0].reason
+        missed = [reason for outcome, reason in self.skipped.values() if outcome is Outcome.MISSED]
+        if kept:
+            if RecordingState.INTERRUPTED in kept:
+                return Outcome.RECORDED, "interrupted"
+            if any(r.late_ms for r in self.recordings):
+                return Outcome.RECORDED, "started_late"
+            return Outcome.RECORDED, "partly_missed" if missed else "rule"
+        if self.refused:
+            return Outcome.DECLINED, self.refused_by
+        if self.answered_at is None or (self.recordings and self._talk_ms(at) < NO_TALK_MS):
+            return self._never_talked()
+        if missed:
+            return Outcome.MISSED, missed[0]
+        if self.skipped:
+            return next(iter(self.skipped.values()))
+        if self.decision is not None and not self.decision.may_record:
+            return self.decision.outcome, self.decision.reason
+        return Outcome.NOT_SELECTED, "no_recordable_leg"
+
+    def _never_talked(self) -> tuple[Outcome, str]:
+        if self.decision is not None and self.decision.outcome is Outcome.EXCLUDED:
+            return Outcome.EXCLUDED, self.decision.reason
+        return Outcome.NOT_SELECTED, "no_conversation"
+
+    def _talk_ms(self, at: datetime) -> float:
+        return 0.0 if self.answered_at is None else (at - self.answered_at).total_seconds() * 1000
+
+    def consent_of(self, leg: str) -> ConsentFacts | None:
+        """The evidence kept for that party, if it was asked."""
+        return next((c for c in self.consents if c.party == leg), None)
+
+    def parties_of(self, bridge: dict[str, Leg]) -> list[Leg]:
+        """Who must have been asked before a leg in that bridge may be recorded.
+
+        The outside parties in it; where a local channel hides them, all outside parties of
+        the call; in an internal call the one who placed it.
+        """
+        outside = [p for p in bridge.values() if p.kind is LegKind.OUTSIDE]
+        if not outside:
+            outside = [p for p in self.live.values() if p.kind is LegKind.OUTSIDE]
+        if outside:
+            return outside
+        caller = self.live.get(self.offering_leg)
+        return [caller] if caller is not None else []
+
+    def facts(self) -> CallFacts:
+        """What is known now."""
+        decision = self.decision
+        return CallFacts(
+            call_id=self.call_id,
+            pbx_ids=tuple(self.refs),
+            started_at=self.started_at,
+            direction=self.direction,
+            a_number=self.a_number,
+            a_name=self.a_name,
+            b_number=self.b_number,
+            c_number=self.c_number,
+            ddi=self.ddi,
+            queue=self.queue,
+            answered_at=self.answered_at,
+            ended_at=self.ended_at,
+            outcome=self.outcome,
+            reason=self.reason,
+            rule=decision.rule if decision else "",
+            policy_version=decision.policy_version if decision else "",
+            merged_into=self.merged_into,
+            legs=(*self.gone, *(leg.facts() for leg in self.live.values())),
+            consents=tuple(self.consents),
+            transfers=tuple(self.transfers),
+        )
+
+
+def _widest(ours: Direction | None, theirs: Direction | None) -> Direction | None:
+    """The direction of a merged call: an outside party makes it more than internal."""
+    if ours in (None, Direction.INTERNAL) and theirs is not None:
+        return theirs
+    return ours

@@ -1,0 +1,71 @@
+"""How the consent of one party moves: the table, and what counts as having been asked.
+
+A refusal is final. Whatever is not in the table keeps the state.
+"""
+
+from callrec_pbx.domain.words import Consent, ConsentMode
+
+ASK = "ask"
+CANNOT_ASK = "cannot_ask"
+
+# The reports of the PBX are named by the consent that they mean.
+TABLE: dict[tuple[Consent, str], Consent] = {
+    (Consent.UNASKED, ASK): Consent.ASKING,
+    (Consent.ASKING, CANNOT_ASK): Consent.UNASKED,
+    **{
+        (state, outcome.value): outcome
+        # unasked: the listener was away when the party was asked
+        for state in (Consent.UNASKED, Consent.ASKING)
+        for outcome in (
+            Consent.ANNOUNCED,
+            Consent.ACCEPTED,
+            Consent.DECLINED,
+            Consent.NO_ANSWER,
+        )
+    },
+    # a refusal that comes late, or by word to the agent, still counts
+    (Consent.ANNOUNCED, Consent.DECLINED.value): Consent.DECLINED,
+    (Consent.ACCEPTED, Consent.DECLINED.value): Consent.DECLINED,
+    (Consent.NO_ANSWER, Consent.DECLINED.value): Consent.DECLINED,
+}
+
+PROMPT_FOR = {
+    ConsentMode.ANNOUNCE: "announce",
+    ConsentMode.OPT_OUT: "announce_opt_out",
+    ConsentMode.OPT_IN: "announce_opt_in",
+}
+
+
+def after(state: Consent, input_: str) -> Consent:
+    """The state that follows; the same one for a pair that the table does not list."""
+    return TABLE.get((state, input_), state)
+
+
+def meaning(
+    mode: ConsentMode, key: str, played_ms: int, prompt_ms: int, completed: bool
+) -> Consent:
+    """What a report of the PBX means.
+
+    Args:
+        key: The digit pressed, empty for none.
+        played_ms: How much of the announcement was played.
+        prompt_ms: Its length; 0 when it is not known, and then nothing counts as announced.
+        completed: False when the party hung up while it was asked.
+    """
+    if mode is ConsentMode.OPT_IN:
+        if key == "1":
+            return Consent.ACCEPTED
+        return Consent.DECLINED if key == "2" else Consent.NO_ANSWER
+    if mode is ConsentMode.OPT_OUT and key == "*":
+        return Consent.DECLINED
+    heard = completed and 0 < prompt_ms <= played_ms
+    return Consent.ANNOUNCED if heard else Consent.NO_ANSWER
+
+
+def satisfies(state: Consent, mode: ConsentMode) -> bool:
+    """Whether a rule that asks for consent in this mode may record."""
+    if mode is ConsentMode.NONE:
+        return state is not Consent.DECLINED
+    if mode is ConsentMode.OPT_IN:
+        return state is Consent.ACCEPTED
+    return state in (Consent.ANNOUNCED, Consent.ACCEPTED)

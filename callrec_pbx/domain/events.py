@@ -1,0 +1,265 @@
+"""What the PBX reports, in words of our own. Past tense; `at` is aware UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.domain.words import ConsentMode, Direction, Key, LegKind
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """A channel as the PBX describes it in every event.
+
+    Attributes:
+        leg: The PBX's id of the channel.
+        channel: Its name, by which commands address it.
+        ref: The PBX's id of the call.
+        line: The endpoint, for a leg of kind `line`.
+    """
+
+    leg: str
+    channel: str
+    ref: str
+    kind: LegKind
+    line: str = ""
+    number: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegCreated:
+    """A channel came into being."""
+
+    at: datetime
+    who: Who
+
+
+@dataclass(frozen=True, slots=True)
+class CallOffered:
+    """The PBX asks what to do with a call, and waits a moment for the answer.
+
+    `line` is None when it is not known yet who will answer (a queue).
+    """
+
+    at: datetime
+    who: Who
+    direction: Direction
+    line: str | None
+    ddi: str
+    queue: str
+    dialled: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfferUnanswered:
+    """The PBX stopped waiting for the decision and went on without it."""
+
+    at: datetime
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentReported:
+    """A party was asked. `played_ms` is what the PBX played at the most of the prompt."""
+
+    at: datetime
+    leg: str
+    mode: ConsentMode
+    prompt: str
+    language: str
+    key: str
+    played_from: datetime
+    played_to: datetime
+    completed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WhisperPlayed:
+    """The agent heard the whisper."""
+
+    at: datetime
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegBridged:
+    """A leg entered a bridge. `holding`: one where nobody talks (parking)."""
+
+    at: datetime
+    who: Who
+    bridge: str
+    holding: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LegUnbridged:
+    """A leg left a bridge."""
+
+    at: datetime
+    leg: str
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallTransferred:
+    """A leg handed its call on; `kind` is `blind` or `attended`."""
+
+    at: datetime
+    leg: str
+    kind: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """An agent used an in-call key."""
+
+    at: datetime
+    leg: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStarted:
+    """The PBX confirmed that it records the leg."""
+
+    at: datetime
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused:
+    """The PBX confirmed that nothing of the leg is written any more."""
+
+    at: datetime
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed:
+    """The PBX confirmed that the leg is written again."""
+
+    at: datetime
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStopped:
+    """The PBX closed the leg's file. `offline_pause`: it did so by itself, for a pause key."""
+
+    at: datetime
+    leg: str
+    offline_pause: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFailed:
+    """A command about a recording was refused or not answered.
+
+    Attributes:
+        command: `start`, `pause`, `resume` or `stop`.
+        reason: One word for the account, such as `leg_gone`, `spool_not_writable`.
+        detail: The text for people.
+    """
+
+    at: datetime
+    recording: str
+    command: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioMissing:
+    """The PBX says that it records, but no audio arrives, or the disk is full."""
+
+    at: datetime
+    recording: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFinished:
+    """The follow-up work on a closed file is done; its state says what came of it."""
+
+    at: datetime
+    recording: RecordingFacts
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer set by `SetTimer` ran out."""
+
+    at: datetime
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegHungUp:
+    """A channel is gone."""
+
+    at: datetime
+    leg: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegSeen:
+    """One channel of a snapshot, with what it carries of earlier decisions.
+
+    Attributes:
+        offer: The offer made on this leg, if one was.
+        consent: The report of asking this party, if it was asked.
+        recording: Our id of the recording that the PBX runs on it, else empty.
+        offline_pause: The PBX stopped the recording by itself for a pause key.
+    """
+
+    who: Who
+    created_at: datetime
+    bridge: str = ""
+    holding: bool = False
+    offer: CallOffered | None = None
+    consent: ConsentReported | None = None
+    recording: str = ""
+    offline_pause: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """All that the PBX has at this moment, taken after each (re)connect.
+
+    Attributes:
+        pbx_started_at: When the PBX was started; what began before it is over.
+        unfinished: Recordings whose sidecars do not say how they ended.
+        open_calls: Calls whose end was never written.
+    """
+
+    at: datetime
+    legs: tuple[LegSeen, ...]
+    pbx_started_at: datetime | None = None
+    unfinished: tuple[RecordingFacts, ...] = ()
+    open_calls: tuple[CallFacts, ...] = ()
+
+
+Event = (
+    LegCreated
+    | CallOffered
+    | OfferUnanswered
+    | ConsentReported
+    | WhisperPlayed
+    | LegBridged
+    | LegUnbridged
+    | CallTransferred
+    | KeyPressed
+    | RecordingStarted
+    | RecordingPaused
+    | RecordingResumed
+    | RecordingStopped
+    | CommandFailed
+    | AudioMissing
+    | RecordingFinished
+    | TimerFired
+    | LegHungUp
+    | SnapshotTaken
+)

@@ -1,0 +1,201 @@
+"""What is kept of a call: immutable facts, as sidecars, catalogue and API show them.
+
+All times are aware UTC datetimes, all durations and offsets milliseconds, all sizes bytes.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from callrec_pbx.domain.words import (
+    Consent,
+    ConsentMode,
+    Direction,
+    LegKind,
+    Mode,
+    Notice,
+    OnTrouble,
+    Outcome,
+    RecordingState,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the policy says of a call or leg, with the rule and reason that say it.
+
+    Attributes:
+        outcome: What the call will count as if nothing else happens; `recorded` means record.
+        reason: One word for the account (`rule`, `no_rule`, `excluded_number`, ...).
+        reminder_s: Seconds between reminder tones, 10 to 90; 0 plays none.
+        resume_after_s: Seconds after which a pause ends by itself; 0 means never.
+        retention_days: Days until the recording is pruned; None keeps it without limit.
+    """
+
+    outcome: Outcome
+    reason: str
+    rule: str = ""
+    policy_version: str = ""
+    mode: Mode = Mode.NEVER
+    consent: ConsentMode = ConsentMode.NONE
+    on_refusal: OnTrouble = OnTrouble.CONTINUE
+    on_failure: OnTrouble = OnTrouble.CONTINUE
+    whisper: bool = False
+    notice: Notice = Notice.BEEP
+    reminder_s: int = 0
+    resume_after_s: int = 0
+    retention_days: int | None = None
+    language: str = "en"
+
+    @property
+    def may_record(self) -> bool:
+        """Whether a recording is wanted, or may be asked for by the agent."""
+        return self.outcome is Outcome.RECORDED
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentFacts:
+    """The evidence for one party: what was played to whom, how far, and what was pressed.
+
+    Attributes:
+        party: PBX id of the leg that was asked.
+        prompt: Name of the announcement, such as `announce_opt_out`.
+        prompt_sha256: Hash of the audio as installed; empty when it is not known.
+        played_from: When playing began; None when nothing was played.
+        played_ms: How much of the announcement the party can have heard.
+        prompt_ms: How long the announcement is.
+        key: The digit pressed, empty for none.
+    """
+
+    party: str
+    number: str
+    mode: ConsentMode
+    outcome: Consent
+    prompt: str = ""
+    prompt_sha256: str = ""
+    prompt_version: str = ""
+    language: str = ""
+    played_from: datetime | None = None
+    played_to: datetime | None = None
+    played_ms: int = 0
+    prompt_ms: int = 0
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseFacts:
+    """One pause; offsets count real time from the recording's start. None: still paused."""
+
+    from_ms: int
+    to_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LegFacts:
+    """One channel of a call, with the PBX's own id."""
+
+    leg: str
+    channel: str
+    kind: LegKind
+    line: str
+    number: str
+    name: str
+    created_at: datetime
+    bridged_at: datetime | None = None
+    ended_at: datetime | None = None
+    whispered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """One conversation from first leg to last hangup.
+
+    Attributes:
+        call_id: Our own id.
+        pbx_ids: The PBX's ids for it (Asterisk `Linkedid`); more than one after a merge.
+        merged_into: Our id of the call that this one became part of, else empty.
+    """
+
+    call_id: str
+    pbx_ids: tuple[str, ...]
+    started_at: datetime
+    direction: Direction | None = None
+    a_number: str = ""
+    a_name: str = ""
+    b_number: str = ""
+    c_number: str = ""
+    ddi: str = ""
+    queue: str = ""
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: Outcome | None = None
+    reason: str = ""
+    rule: str = ""
+    policy_version: str = ""
+    merged_into: str = ""
+    legs: tuple[LegFacts, ...] = ()
+    consents: tuple[ConsentFacts, ...] = ()
+    transfers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFacts:
+    """One audio file of one leg.
+
+    Attributes:
+        created_at: When it was asked for; its date is the folder the audio lies in.
+        started_at: When the PBX confirmed the start.
+        late_ms: Talk before the start that is not in the file, 0 when in time.
+        reason: Why it failed, was interrupted or discarded; empty otherwise.
+        audio_ms: Length of the audio, known once it is stored.
+        delete_after: When retention prunes it; None keeps it.
+    """
+
+    recording_id: str
+    call_id: str
+    leg: str
+    channel: str
+    owner: str
+    state: RecordingState
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    late_ms: int = 0
+    reason: str = ""
+    rule: str = ""
+    policy_version: str = ""
+    mode: Mode = Mode.ALWAYS
+    consent: ConsentMode = ConsentMode.NONE
+    on_failure: OnTrouble = OnTrouble.CONTINUE
+    notice: Notice = Notice.BEEP
+    resume_after_s: int = 0
+    language: str = "en"
+    retention_days: int | None = None
+    delete_after: datetime | None = None
+    pauses: tuple[PauseFacts, ...] = ()
+    audio_ms: int | None = None
+    size: int | None = None
+    sha256: str = ""
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """An announcement as the policy may choose it: enough to play it and to prove it."""
+
+    name: str
+    language: str
+    sha256: str
+    duration_ms: int
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptBook:
+    """The announcements installed, by (language, name), with the language to fall back on."""
+
+    prompts: dict[tuple[str, str], Prompt] = field(default_factory=dict)
+    fallback: str = "en"
+
+    def find(self, name: str, language: str) -> Prompt | None:
+        """The prompt in that language, else in the fallback language, else None."""
+        return self.prompts.get((language, name)) or self.prompts.get((self.fallback, name))

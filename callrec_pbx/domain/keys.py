@@ -1,0 +1,124 @@
+"""What an agent's keys do: pause and resume, start on demand, discard."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from callrec_pbx.domain import consent
+from callrec_pbx.domain.call import Leg
+from callrec_pbx.domain.commands import AnswerKey, Command, SaveCall
+from callrec_pbx.domain.facts import ConsentFacts
+from callrec_pbx.domain.recording import PAUSED_STATES, Input
+from callrec_pbx.domain.words import (
+    Consent,
+    ConsentMode,
+    Key,
+    KeyResult,
+    LegKind,
+    Mode,
+    Notice,
+    RecordingState,
+)
+
+if TYPE_CHECKING:
+    from callrec_pbx.domain.calls import Calls
+
+BEEPS = {
+    KeyResult.PAUSED: "beep_paused",
+    KeyResult.RESUMED: "beep_resumed",
+    KeyResult.STARTED: "beep",
+    KeyResult.DISCARDED: "beep",
+}
+
+
+def press(calls: "Calls", leg: Leg, key: Key, at: datetime) -> list[Command]:
+    """Carry out a key of the agent; whatever cannot be done is answered `refused`."""
+    if key is Key.PAUSE:
+        return _pause_or_resume(calls, leg, at)
+    if key is Key.START:
+        return _start(calls, leg, at)
+    return _discard(calls, leg, at)
+
+
+def _pause_or_resume(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
+    recording = leg.recording
+    if leg.offline_paused:
+        leg.offline_paused = False
+        commands = calls.consider(leg, at)
+        return [*commands, _answer(leg, KeyResult.RESUMED if commands else KeyResult.REFUSED)]
+    if recording is None or recording.over or recording.decision.mode is Mode.ALWAYS:
+        return [_answer(leg, KeyResult.REFUSED)]
+    wanted = Input.RESUME_WANTED if recording.state in PAUSED_STATES else Input.PAUSE_WANTED
+    commands = calls.take(recording, wanted, at)
+    if not commands:
+        return [_answer(leg, KeyResult.REFUSED)]
+    leg.awaits_key = True
+    return commands
+
+
+def _start(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
+    if leg.recorded:
+        return [_answer(leg, KeyResult.REFUSED)]
+    leg.demanded = True
+    commands = calls.consider(leg, at)
+    if not commands:
+        leg.demanded = False
+        return [_answer(leg, KeyResult.REFUSED)]
+    return [*commands, _answer(leg, KeyResult.STARTED)]
+
+
+def _discard(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
+    """The other party objected in words: delete the audio of the whole call, keep the fact."""
+    call = leg.call
+    call.withdrawn = True
+    call.refuse("consent_withdrawn")
+    commands: list[Command] = []
+    for recording in call.recordings:
+        commands += calls.take(recording, Input.DISCARD_WANTED, at, "consent_withdrawn")
+    for party in call.live.values():
+        if party.kind is LegKind.OUTSIDE:
+            party.consent = consent.after(party.consent, Consent.DECLINED.value)
+            _withdraw(party)
+    return [*commands, SaveCall(call.facts()), _answer(leg, KeyResult.DISCARDED)]
+
+
+def _withdraw(party: Leg) -> None:
+    """The evidence keeps what was played; its outcome becomes a refusal."""
+    call = party.call
+    kept = call.consent_of(party.leg)
+    number = party.number
+    if kept is None:
+        kept = ConsentFacts(party.leg, number, ConsentMode.NONE, Consent.DECLINED)
+    declined = replace(kept, outcome=Consent.DECLINED)
+    call.consents = [c for c in call.consents if c.party != party.leg] + [declined]
+
+
+def confirm(calls: "Calls", leg_id: str) -> list[Command]:
+    """Answer a waiting key once the PBX has confirmed, or refused, what it asked for."""
+    leg = calls.legs.get(leg_id)
+    if leg is None or not leg.awaits_key or leg.recording is None:
+        return []
+    state = leg.recording.state
+    if state is RecordingState.PAUSED:
+        result = KeyResult.PAUSED
+    elif state is RecordingState.RECORDING:
+        result = KeyResult.RESUMED
+    elif state in (RecordingState.PAUSING, RecordingState.RESUMING):
+        return []
+    else:
+        result = KeyResult.REFUSED
+    leg.awaits_key = False
+    return [_answer(leg, result)]
+
+
+def _answer(leg: Leg, result: KeyResult) -> AnswerKey:
+    decision = leg.recording.decision if leg.recording else leg.call.decision
+    notice = decision.notice if decision else Notice.NONE
+    prompt = ""
+    if result is not KeyResult.REFUSED:
+        if notice is Notice.BEEP:
+            prompt = BEEPS[result]
+        elif notice is Notice.ANNOUNCEMENT:
+            prompt = result.value
+    language = decision.language if decision else ""
+    return AnswerKey(leg.leg, leg.channel, result, prompt, language)

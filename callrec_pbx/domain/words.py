@@ -1,0 +1,123 @@
+"""The vocabulary as enumerations; their values are what tables, sidecars and the API show."""
+
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Where a call comes from and goes to, seen from the PBX."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    INTERNAL = "internal"
+
+
+class LegKind(StrEnum):
+    """What stands behind a leg: a user's line, an outside party on a trunk, or neither."""
+
+    LINE = "line"
+    OUTSIDE = "outside"
+    OTHER = "other"
+
+
+class Mode(StrEnum):
+    """Whether a rule records, and who may steer it."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+    ALWAYS_PAUSABLE = "always_pausable"
+    ON_DEMAND = "on_demand"
+
+
+class ConsentMode(StrEnum):
+    """What a rule asks of the other party before recording."""
+
+    NONE = "none"
+    ANNOUNCE = "announce"
+    OPT_OUT = "opt_out"
+    OPT_IN = "opt_in"
+
+
+class Consent(StrEnum):
+    """What came of asking a party."""
+
+    NOT_REQUIRED = "not_required"
+    UNASKED = "unasked"
+    ASKING = "asking"
+    ANNOUNCED = "announced"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    NO_ANSWER = "no_answer"
+
+
+class RecordingState(StrEnum):
+    """The life of a recording. `pruned` is set by retention, `stored` by the follow-up work."""
+
+    STARTING = "starting"
+    RECORDING = "recording"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    RESUMING = "resuming"
+    STOPPING = "stopping"
+    DISCARDING = "discarding"
+    CAPTURED = "captured"
+    STORED = "stored"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    DISCARDED = "discarded"
+    PRUNING = "pruning"
+    PRUNED = "pruned"
+
+
+class CallState(StrEnum):
+    """The life of a call. `refused`: nothing more of it may be recorded."""
+
+    RINGING = "ringing"
+    TALKING = "talking"
+    REFUSED = "refused"
+    ENDED = "ended"
+
+
+class Outcome(StrEnum):
+    """How a call ended for the account; every call gets exactly one."""
+
+    RECORDED = "recorded"
+    DECLINED = "declined"
+    EXCLUDED = "excluded"
+    NOT_SELECTED = "not_selected"
+    LIMITED = "limited"
+    DISCARDED = "discarded"
+    FAILED = "failed"
+    MISSED = "missed"
+
+
+class Notice(StrEnum):
+    """How the agent is told that a key has worked."""
+
+    NONE = "none"
+    BEEP = "beep"
+    ANNOUNCEMENT = "announcement"
+
+
+class OnTrouble(StrEnum):
+    """What happens to the call when recording is refused, fails or cannot be decided."""
+
+    CONTINUE = "continue"
+    HANG_UP = "hang_up"
+
+
+class Key(StrEnum):
+    """What an agent can ask for by a key sequence during a call."""
+
+    PAUSE = "pause"
+    START = "start"
+    DISCARD = "discard"
+
+
+class KeyResult(StrEnum):
+    """What came of an agent's key."""
+
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    STARTED = "started"
+    DISCARDED = "discarded"
+    REFUSED = "refused"

@@ -1,0 +1,1 @@
+"""Adapters: raw PBX messages to typed events, typed commands to raw actions."""

@@ -1,0 +1,103 @@
+"""Commands to AMI actions: names and headers only, nothing is sent here."""
+
+from dataclasses import dataclass
+
+from callrec_pbx.domain.commands import AnswerKey, AnswerOffer
+
+Action = tuple[str, dict[str, str]]
+
+SNAPSHOT_VARIABLES = (
+    "CALLREC_OFFER",
+    "CALLREC_CONSENT",
+    "CALLREC_STOPPED",
+    "MIXMONITOR_FILENAME",
+    "CALLREC_MONITOR",
+)
+"""Channel variables that `Status` is asked for after a (re)connect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """A running MixMonitor: the channel and Asterisk's id of it, empty when not known."""
+
+    channel: str
+    monitor_id: str = ""
+
+    def headers(self) -> dict[str, str]:
+        """The headers that address it, and no MixMonitor of somebody else on that channel."""
+        headers = {"Channel": self.channel}
+        if self.monitor_id:
+            headers["MixMonitorID"] = self.monitor_id
+        return headers
+
+
+def answer_offer(command: AnswerOffer) -> Action:
+    """All variables in one action; the one that the dialplan waits for is the last."""
+    values = {
+        "__CALLREC_ASK": command.ask.value,
+        "__CALLREC_CALLEE_ASK": command.ask_callee.value,
+        "__CALLREC_CALLEE": command.callee.value,
+        "__CALLREC_PROMPT": command.prompt,
+        "__CALLREC_WHISPER": command.whisper,
+        "__CALLREC_LANGUAGE": command.language,
+        "__CALLREC_ON_REFUSAL": command.on_refusal.value,
+        "CALLREC_DECISION": "made",
+    }
+    return _set_all(command.channel, values)
+
+
+def answer_key(command: AnswerKey) -> Action:
+    """Let the waiting key subroutine go on."""
+    prompt = f"callrec/{command.language}/{command.prompt}" if command.prompt else ""
+    values = {"CALLREC_KEY_PROMPT": prompt, "CALLREC_KEY_RESULT": command.result.value}
+    return _set_all(command.channel, values)
+
+
+def _set_all(channel: str, values: dict[str, str]) -> Action:
+    # ARRAY() sets several variables by one action. Source: `core show function ARRAY`.
+    return "Setvar", {
+        "Channel": channel,
+        "Variable": f"ARRAY({','.join(values)})",
+        "Value": ",".join(values.values()),
+    }
+
+
+def start(channel: str, path: str, reminder_s: int) -> Action:
+    """MixMonitor without its third argument, a shell command, which is never used."""
+    options = "i(CALLREC_MONITOR)" + (f"B({reminder_s})" if reminder_s else "")
+    return "MixMonitor", {"Channel": channel, "File": path, "Options": options}
+
+
+def mute(monitor: Monitor, on: bool) -> Action:
+    """Pause or resume: muted time is left out of the file."""
+    state = {"Direction": "both", "State": "1" if on else "0"}
+    return "MixMonitorMute", {**monitor.headers(), **state}
+
+
+def stop(monitor: Monitor) -> Action:
+    """Close the file."""
+    return "StopMixMonitor", monitor.headers()
+
+
+def set_variable(channel: str, name: str, value: str) -> Action:
+    """Set one channel variable; with an empty channel, a global one."""
+    headers = {"Variable": name, "Value": value}
+    return "Setvar", {"Channel": channel, **headers} if channel else headers
+
+
+def hang_up_after_notice(channel: str, other: str) -> Action:
+    """Send the parties to the notice that ends the call."""
+    headers = {
+        "Channel": channel,
+        "Context": "callrec-unavailable",
+        "Exten": "s",
+        "Priority": "1",
+    }
+    if other:
+        headers |= {
+            "ExtraChannel": other,
+            "ExtraContext": "callrec-unavailable",
+            "ExtraExten": "s",
+            "ExtraPriority": "1",
+        }
+    return "Redirect", headers

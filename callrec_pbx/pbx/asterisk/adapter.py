@@ -1,0 +1,199 @@
+"""Asterisk as the recorder sees it."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from callrec_pbx.domain.commands import AnswerKey, AnswerOffer, HangUpCall
+from callrec_pbx.domain.events import Event, LegSeen
+from callrec_pbx.domain.facts import RecordingFacts
+from callrec_pbx.pbx.asterisk import actions
+from callrec_pbx.pbx.asterisk.actions import Action, Monitor
+from callrec_pbx.pbx.asterisk.framing import Message
+from callrec_pbx.pbx.asterisk.link import AmiLink, Reply
+from callrec_pbx.pbx.asterisk.translate import Translator
+from callrec_pbx.pbx.errors import LinkDownError, MalformedMessageError
+from callrec_pbx.pbx.interface import OnEvents, Seen
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT = "CALLREC_HEARTBEAT"
+"""Global variable with the time (s, by Asterisk's clock) at which somebody listened last."""
+
+
+class Asterisk:
+    """One AMI connection, spoken to in our own words.
+
+    Args:
+        make_link: Makes the (unconnected) link; it gets the function that takes messages.
+        trunks: Patterns of the endpoints that lead outside.
+        on_events: Gets the events, in order.
+    """
+
+    def __init__(
+        self,
+        make_link: Callable[[Callable[[list[Message]], None]], AmiLink],
+        trunks: tuple[str, ...],
+        on_events: OnEvents,
+    ) -> None:
+        self._on_events = on_events
+        self._translator = Translator(trunks, lambda: datetime.now(UTC))
+        self._link = make_link(self._take)
+        self._monitors: dict[str, Monitor] = {}
+        self._uptime_s: float | None = None
+        self._clock_ahead_s = 0.0
+        self.unread: Counter[str] = Counter()
+
+    def _take(self, messages: list[Message]) -> None:
+        found: list[Event] = []
+        for message in messages:
+            name = message.get("Event")
+            if name == "FullyBooted":
+                self._uptime_s = float(message.get("Uptime", "0"))
+                continue
+            if name == "Hangup":
+                self._monitors.pop(message.get("Uniqueid", ""), None)
+            try:
+                event = self._translator.translate(message)
+            except MalformedMessageError as error:
+                self.unread[name or "?"] += 1
+                log.warning("pbx_event_malformed", pbx_event=name, reason=str(error))
+                continue
+            if event is not None:
+                found.append(event)
+        if found:
+            self._on_events(found)
+
+    async def connect(self) -> None:
+        """Connect, log in, and learn how far Asterisk's clock is from ours."""
+        await self._link.connect()
+        try:
+            reply = await self._link.action("Getvar", Variable="EPOCH")
+            self._clock_ahead_s = float(reply.get("Value", "") or time.time()) - time.time()
+        except BaseException:
+            self._link.close()
+            raise
+
+    async def wait_lost(self) -> None:
+        """Return when the connection is gone."""
+        await self._link.wait_lost()
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._link.close()
+
+    async def beat(self) -> None:
+        """Renew the heartbeat variable; the answer shows that Asterisk is alive too."""
+        now = str(round(time.time() + self._clock_ahead_s))
+        await self._do(actions.set_variable("", HEARTBEAT, now))
+
+    async def _do(self, action: Action, timeout_s: float | None = None) -> Reply:
+        name, headers = action
+        return await self._link.action(name, timeout_s, **headers)
+
+    async def look(self, recordings: dict[str, str]) -> Seen:
+        """All channels, with the variables that earlier decisions left on them."""
+        messages = await self._link.listing(
+            "Status", "StatusComplete", Variables=",".join(actions.SNAPSHOT_VARIABLES)
+        )
+        holding = await self._holding_bridges()
+        legs = tuple(self._seen(message, recordings, holding) for message in messages)
+        now = datetime.now(UTC)
+        started = None
+        if self._uptime_s is not None:
+            # Whole seconds, rounded down; nothing is called within a second of a start.
+            started = now - timedelta(seconds=self._uptime_s + 1)
+        return Seen(now, legs, started)
+
+    async def _holding_bridges(self) -> frozenset[str]:
+        messages = await self._link.listing("BridgeList", "BridgeListComplete")
+        return frozenset(
+            message.get("BridgeUniqueid", "")
+            for message in messages
+            if message.get("BridgeTechnology") == "holding_bridge"
+        )
+
+    def _seen(
+        self, message: Message, recordings: dict[str, str], holding: frozenset[str]
+    ) -> LegSeen:
+        variables = dict(
+            line.partition("=")[::2] for line in message.get("Variable", "").split("\r\n")
+        )
+        who = self._translator.who(message)
+        now = datetime.now(UTC)
+        age_s = float(message.get("Seconds", "0") or 0)
+        created_at = _from_leg_id(who.leg) or now - timedelta(seconds=age_s)
+        offer = variables.get("CALLREC_OFFER", "")
+        consent = variables.get("CALLREC_CONSENT", "")
+        if who.leg not in self._monitors and variables.get("CALLREC_MONITOR"):
+            self._monitors[who.leg] = Monitor(who.channel, variables["CALLREC_MONITOR"])
+        bridge = message.get("BridgeID", "")
+        try:
+            offered = self._translator.offer(created_at, who, offer) if offer else None
+            reported = self._translator.consent(now, who.leg, consent) if consent else None
+        except MalformedMessageError as error:
+            log.warning("pbx_variable_malformed", leg=who.leg, reason=str(error))
+            offered = reported = None
+        return LegSeen(
+            who=who,
+            created_at=created_at,
+            bridge=bridge,
+            holding=bridge in holding,
+            offer=offered,
+            consent=reported,
+            recording=recordings.get(variables.get("MIXMONITOR_FILENAME", ""), ""),
+            offline_pause=bool(variables.get("CALLREC_STOPPED")),
+        )
+
+    async def answer_offer(self, command: AnswerOffer) -> None:
+        """Set the variables that the dialplan waits for."""
+        await self._do(actions.answer_offer(command))
+
+    async def answer_key(self, command: AnswerKey) -> None:
+        """Set the variables that the key subroutine waits for."""
+        await self._do(actions.answer_key(command))
+
+    async def start(self, recording: RecordingFacts, path: str, reminder_s: int) -> None:
+        """MixMonitor; the recording's id goes onto the channel, for CDRs and for people."""
+        reply = await self._do(actions.start(recording.channel, path, reminder_s))
+        self._monitors[recording.leg] = Monitor(recording.channel, reply.get("MixMonitorID", ""))
+        tag = actions.set_variable(
+            recording.channel, "CALLREC_RECORDING", recording.recording_id
+        )
+        await self._do(tag)
+
+    def _monitor(self, recording: RecordingFacts) -> Monitor:
+        return self._monitors.get(recording.leg) or Monitor(recording.channel)
+
+    async def pause(self, recording: RecordingFacts) -> None:
+        """Leave out what is said from now on."""
+        await self._do(actions.mute(self._monitor(recording), on=True))
+
+    async def resume(self, recording: RecordingFacts) -> None:
+        """Go on writing."""
+        await self._do(actions.mute(self._monitor(recording), on=False))
+
+    async def stop(self, recording: RecordingFacts) -> None:
+        """Close the file."""
+        await self._do(actions.stop(self._monitor(recording)))
+
+    async def hang_up(self, command: HangUpCall) -> None:
+        """Send both parties to the notice that ends the call."""
+        if not command.channels:
+            raise LinkDownError("no channel to hang up")
+        first, *others = command.channels
+        await self._do(actions.hang_up_after_notice(first, others[0] if others else ""))
+
+
+def _from_leg_id(leg: str) -> datetime | None:
+    """Asterisk's unique ids begin with the time of creation in seconds: `1795246115.2`."""
+    seconds = leg.rpartition("-")[2].partition(".")[0]
+    if not seconds.isdigit():
+        return None
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,1 @@
+"""The listener: pumps events through the domain, owns timers, carries commands out."""

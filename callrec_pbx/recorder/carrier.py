@@ -1,0 +1,258 @@
+"""Carries the domain's commands out and reports what came of them as events.
+
+Commands about one leg run one after the other: starting and stopping a MixMonitor on one channel
+at the same moment has crashed Asterisk (asterisk/asterisk #1673), and the sidecar must be on the
+disk before the recorder is started.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from callrec_pbx.domain import commands as c
+from callrec_pbx.domain import events
+from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.domain.words import RecordingState
+from callrec_pbx.pbx.errors import ActionFailedError, PbxError
+from callrec_pbx.pbx.interface import Pbx
+from callrec_pbx.recorder.spool import Spool
+from callrec_pbx.storage.store import SpoolError
+
+log = structlog.get_logger(__name__)
+
+Report = Callable[[events.Event], None]
+
+GONE = ("no such channel", "channel not found", "channel does not exist")
+"""How PBXes say that the leg has hung up meanwhile."""
+
+
+class Carrier:
+    """Carries commands out.
+
+    Args:
+        spool: Where facts and audio lie.
+        report: Takes what came of a command, as an event.
+        call_of: The call facts that go into a recording's sidecar.
+        audio_patience_s: How long a started recording may be without a file.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        report: Report,
+        call_of: Callable[[str], CallFacts | None],
+        audio_patience_s: float,
+    ) -> None:
+        self._spool = spool
+        self._report = report
+        self._call_of = call_of
+        self._patience_s = audio_patience_s
+        self._pbx: Pbx | None = None
+        self._queues: dict[str, deque[c.Command]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._unstartable: dict[str, SpoolError] = {}
+        self._handlers: dict[type, Callable[..., Awaitable[None]]] = {
+            c.SaveRecording: self._save_recording,
+            c.StartRecording: self._start,
+            c.PauseRecording: self._pause,
+            c.ResumeRecording: self._resume,
+            c.StopRecording: self._stop,
+            c.DiscardAudio: self._discard,
+        }
+
+    def use(self, pbx: Pbx | None) -> None:
+        """Speak to this PBX from now on; None while there is no link."""
+        self._pbx = pbx
+
+    def carry_out(self, commands: list[c.Command]) -> None:
+        """Begin to carry out; returns at once."""
+        for command in commands:
+            if isinstance(command, c.SaveCall):
+                self._spool.save_call(command.call)
+            elif isinstance(command, c.SetTimer):
+                self._set_timer(command)
+            elif isinstance(command, c.CancelTimer):
+                self._cancel_timer(command.key)
+            elif isinstance(command, c.AnswerOffer | c.AnswerKey | c.HangUpCall):
+                # A caller or an agent waits for these: they overtake what concerns the disk.
+                self._spawn(self._answer(command))
+            elif isinstance(command, c.CheckAudio):
+                self._spawn(self._check_audio(command.recording))
+            elif isinstance(command, c.FinishRecording):
+                self._spawn(self._finish(command.recording))
+            else:
+                self._enqueue(command)
+
+    def _enqueue(self, command: c.Command) -> None:
+        leg = command.recording.leg  # type: ignore[union-attr]
+        queue = self._queues.get(leg)
+        if queue is None:
+            self._queues[leg] = deque([command])
+            self._spawn(self._drain(leg))
+        else:
+            queue.append(command)
+
+    async def _drain(self, leg: str) -> None:
+        queue = self._queues[leg]
+        while queue:
+            command = queue.popleft()
+            try:
+                await self._handlers[type(command)](command)
+            except Exception:
+                log.exception("command_broke", leg=leg, command=type(command).__name__)
+        del self._queues[leg]
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Future[None]") -> None:
+        self._tasks.discard(task)  # type: ignore[arg-type]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("command_broke", exc_info=task.exception())
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # timers
+
+    def _set_timer(self, command: c.SetTimer) -> None:
+        self._cancel_timer(command.key)
+        loop = asyncio.get_running_loop()
+        self._timers[command.key] = loop.call_later(command.after_s, self._fire, command.key)
+
+    def _cancel_timer(self, key: str) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _fire(self, key: str) -> None:
+        self._timers.pop(key, None)
+        self._report(events.TimerFired(_now(), key))
+
+    def cancel_timers(self) -> None:
+        """Forget all timers, at the end of the process."""
+        for key in list(self._timers):
+            self._cancel_timer(key)
+
+    # what goes to the PBX
+
+    def _link(self) -> Pbx:
+        if self._pbx is None:
+            raise PbxError("the PBX is not connected")
+        return self._pbx
+
+    async def _answer(self, command: c.AnswerOffer | c.AnswerKey | c.HangUpCall) -> None:
+        try:
+            if isinstance(command, c.AnswerOffer):
+                await self._link().answer_offer(command)
+            elif isinstance(command, c.AnswerKey):
+                await self._link().answer_key(command)
+            else:
+                await self._link().hang_up(command)
+        except PbxError as error:
+            # The PBX goes on by itself after half a second, and says so.
+            log.warning("answer_not_delivered", command=type(command).__name__, reason=str(error))
+
+    async def _save_recording(self, command: c.SaveRecording) -> None:
+        recording = command.recording
+        call = self._call_of(recording.call_id)
+        if call is None:
+            log.error("recording_without_call", recording=recording.recording_id)
+            return
+        starting = recording.state is RecordingState.STARTING
+        try:
+            await self._spool.save_recording(recording, call)
+            if starting:
+                await self._spool.refuse_when_full()
+        except SpoolError as error:
+            log.exception(
+                "sidecar_not_written", recording=recording.recording_id, reason=error.reason
+            )
+            if starting:
+                self._unstartable[recording.recording_id] = error
+
+    async def _start(self, command: c.StartRecording) -> None:
+        recording = command.recording
+        spoiled = self._unstartable.pop(recording.recording_id, None)
+        if spoiled is not None:
+            self._failed(recording, "start", spoiled.reason, spoiled.detail)
+            return
+        path = self._spool.store.pbx_path(recording)
+        await self._steer(
+            recording, "start", lambda pbx: pbx.start(recording, path, command.reminder_s)
+        )
+
+    async def _pause(self, command: c.PauseRecording) -> None:
+        await self._steer(command.recording, "pause", lambda pbx: pbx.pause(command.recording))
+
+    async def _resume(self, command: c.ResumeRecording) -> None:
+        await self._steer(command.recording, "resume", lambda pbx: pbx.resume(command.recording))
+
+    async def _stop(self, command: c.StopRecording) -> None:
+        await self._steer(command.recording, "stop", lambda pbx: pbx.stop(command.recording))
+
+    async def _steer(
+        self, recording: RecordingFacts, what: str, act: Callable[[Pbx], Awaitable[None]]
+    ) -> None:
+        try:
+            await act(self._link())
+        except PbxError as error:
+            text = str(error)
+            gone = isinstance(error, ActionFailedError) and text.lower().startswith(GONE)
+            self._failed(recording, what, "leg_gone" if gone else "pbx_refused", text)
+
+    def _failed(self, recording: RecordingFacts, what: str, reason: str, detail: str) -> None:
+        log.warning(
+            "command_failed",
+            recording=recording.recording_id,
+            call=recording.call_id,
+            command=what,
+            reason=reason,
+            detail=detail,
+        )
+        self._report(events.CommandFailed(_now(), recording.recording_id, what, reason, detail))
+
+    # what concerns the audio
+
+    async def _check_audio(self, recording: RecordingFacts) -> None:
+        await asyncio.sleep(self._patience_s)
+        if not await self._spool.has_audio(recording):
+            self._report(events.AudioMissing(_now(), recording.recording_id, "no_audio"))
+
+    async def _finish(self, recording: RecordingFacts) -> None:
+        """Measure the file, then let sidecar and row say so; a file that cannot be read is tried
+        again at the next start, as its sidecar stays open."""
+        wait_s = 0.0 if recording.state is RecordingState.INTERRUPTED else 3.0
+        try:
+            measured = await self._spool.finish(recording, wait_s)
+        except OSError as error:
+            log.exception(
+                "audio_not_readable", recording=recording.recording_id, reason=str(error)
+            )
+            return
+        self._enqueue(c.SaveRecording(measured))
+        self._report(events.RecordingFinished(_now(), measured))
+
+    async def _discard(self, command: c.DiscardAudio) -> None:
+        try:
+            await self._spool.discard(command.recording)
+        except SpoolError as error:
+            log.exception(
+                "audio_not_discarded",
+                recording=command.recording.recording_id,
+                reason=error.reason,
+            )
+            return
+        self._report(events.RecordingFinished(_now(), command.recording))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

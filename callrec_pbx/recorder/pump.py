@@ -1,0 +1,112 @@
+"""Events in, commands out: the domain with a loop around it."""
+
+import secrets
+from datetime import UTC, datetime
+
+import structlog
+
+from callrec_pbx.domain.calls import Calls
+from callrec_pbx.domain.events import AudioMissing, Event, SnapshotTaken
+from callrec_pbx.domain.facts import CallFacts, PromptBook, RecordingFacts
+from callrec_pbx.domain.policy import Policy
+from callrec_pbx.pbx.interface import Pbx
+from callrec_pbx.recorder.carrier import Carrier
+from callrec_pbx.recorder.spool import Spool
+
+log = structlog.get_logger(__name__)
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(at: datetime) -> str:
+    """An id of 26 lower-case letters and digits that sorts by time (a ULID).
+
+    Source: github.com/ulid/spec, with the letters in lower case.
+    """
+    value = (int(at.timestamp() * 1000) << 80) | secrets.randbits(80)
+    digits = []
+    for _ in range(26):
+        digits.append(_ALPHABET[value & 31])
+        value >>= 5
+    return "".join(reversed(digits))
+
+
+class Pump:
+    """Feeds the domain and carries out what it wants.
+
+    Until the first snapshot of a connection has been taken in, events wait, so that nothing is
+    decided about a call of which the past is not known yet.
+    """
+
+    def __init__(
+        self, policy: Policy, prompts: PromptBook, spool: Spool, audio_patience_s: float
+    ) -> None:
+        self.calls = Calls(policy, prompts, new_id)
+        self.spool = spool
+        self.carrier = Carrier(spool, self.take, self._call_facts, audio_patience_s)
+        self._held: list[Event] | None = []
+        self._restored = False
+
+    def _call_facts(self, call_id: str) -> CallFacts | None:
+        call = self.calls.calls.get(call_id) or self.calls.closed.get(call_id)
+        return call.facts() if call is not None else None
+
+    def take_all(self, found: list[Event]) -> None:
+        """Take a chunk of the PBX's events."""
+        if self._held is not None:
+            self._held += found
+            return
+        for event in found:
+            self.take(event)
+
+    def take(self, event: Event) -> None:
+        """Take one event; a defect in the domain costs that event, not the listener."""
+        try:
+            commands = self.calls.handle(event)
+        except Exception:
+            log.exception("event_broke", pbx_event=type(event).__name__)
+            return
+        if commands:
+            self.carrier.carry_out(commands)
+
+    def hold(self) -> None:
+        """The link is down: hold events back until the next snapshot."""
+        self._held = []
+        self.carrier.use(None)
+
+    async def agree_with(self, pbx: Pbx) -> None:
+        """Bring what we know and what the PBX has into agreement, then let events flow.
+
+        Raises:
+            PbxError: The PBX did not tell.
+        """
+        self.carrier.use(pbx)
+        unfinished: tuple[RecordingFacts, ...] = ()
+        open_calls: tuple[CallFacts, ...] = ()
+        if not self._restored:
+            unfinished, open_calls = await self.spool.unfinished()
+        known = {facts.recording_id: facts for facts in unfinished}
+        known |= {r.recording_id: r.facts() for r in self.calls.recordings.values()}
+        paths = {self.spool.store.pbx_path(facts): key for key, facts in known.items()}
+        seen = await pbx.look(paths)
+        self._restored = True
+        self.take(
+            SnapshotTaken(
+                at=seen.at,
+                legs=seen.legs,
+                pbx_started_at=seen.pbx_started_at,
+                unfinished=unfinished,
+                open_calls=open_calls,
+            )
+        )
+        # What came while the snapshot was taken is in it already; taking it again does no harm.
+        held, self._held = self._held or [], None
+        for event in held:
+            self.take(event)
+
+    def spool_failed(self, reason: str) -> None:
+        """The disk takes nothing any more: every running recording has failed."""
+        now = datetime.now(UTC)
+        for recording in list(self.calls.recordings.values()):
+            if not recording.over:
+                self.take(AudioMissing(now, recording.recording_id, reason))

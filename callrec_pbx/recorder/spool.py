@@ -1,0 +1,141 @@
+"""Writes facts: the sidecar first, then the row; never on the event loop."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Protocol, TypeVar
+
+import structlog
+
+from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.storage.finish import finish
+from callrec_pbx.storage.store import RecordingStore, SpoolError
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """Takes rows for the catalogue; never blocks and never raises."""
+
+    def save_call(self, call: CallFacts) -> None:
+        """Write or update a call."""
+
+    def save_recording(self, recording: RecordingFacts) -> None:
+        """Write or update a recording."""
+
+
+class Spool:
+    """The recordings directory and the catalogue, from the event loop's side.
+
+    Args:
+        store: The recordings directory.
+        rows: The catalogue.
+        min_free_bytes: With less room than this no recording is begun.
+    """
+
+    def __init__(self, store: RecordingStore, rows: Rows, min_free_bytes: int) -> None:
+        self.store = store
+        self._rows = rows
+        self._min_free = min_free_bytes
+        # Writes are short and on the way to a recording's start; finishing may wait for the PBX.
+        self._writers = ThreadPoolExecutor(4, "spool")
+        self._finishers = ThreadPoolExecutor(4, "finish")
+        self._pending_calls: dict[str, CallFacts] = {}
+        self._calls_task: asyncio.Task[None] | None = None
+
+    async def save_recording(self, recording: RecordingFacts, call: CallFacts) -> None:
+        """Write the sidecar, then hand on the row (which is written whatever the disk says).
+
+        Raises:
+            SpoolError: The sidecar could not be written.
+        """
+        try:
+            await self._in_thread(lambda: self.store.write_sidecar(recording, call))
+        finally:
+            self._rows.save_recording(recording)
+
+    def save_call(self, call: CallFacts) -> None:
+        """Write the call's sidecar and row soon; only the newest facts of a call count."""
+        self._rows.save_call(call)
+        self._pending_calls[call.call_id] = call
+        if self._calls_task is None or self._calls_task.done():
+            self._calls_task = asyncio.get_running_loop().create_task(self._write_calls())
+
+    async def _write_calls(self) -> None:
+        while self._pending_calls:
+            batch = list(self._pending_calls.values())
+            self._pending_calls.clear()
+            await self._in_thread(partial(self._write_batch, batch))
+
+    def _write_batch(self, batch: list[CallFacts]) -> None:
+        for call in batch:
+            try:
+                self.store.write_call(call)
+            except SpoolError as error:
+                log.exception("call_sidecar_not_written", call=call.call_id, reason=error.reason)
+
+    async def finish(self, recording: RecordingFacts, wait_s: float) -> RecordingFacts:
+        """Measure, mend and hash a closed file."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._finishers, lambda: finish(self.store, recording, wait_s=wait_s)
+        )
+
+    async def discard(self, recording: RecordingFacts) -> None:
+        """Delete the audio of a recording whose sidecar already says that it is discarded."""
+        await self._in_thread(lambda: self.store.delete_audio(recording))
+
+    async def has_audio(self, recording: RecordingFacts) -> bool:
+        """Whether the PBX has begun to write the file."""
+        return await self._in_thread(self.store.audio_path(recording).exists)
+
+    async def free_bytes(self) -> int:
+        """Room left for recordings.
+
+        Raises:
+            OSError: The directory is not there.
+        """
+
+        def ask() -> int:
+            status = os.statvfs(self.store.directory)
+            return status.f_bavail * status.f_frsize
+
+        return await self._in_thread(ask)
+
+    async def refuse_when_full(self) -> None:
+        """See that there is room for another recording.
+
+        Raises:
+            SpoolError: `disk_full`, or `spool_missing`.
+        """
+        try:
+            free = await self.free_bytes()
+        except OSError as error:
+            detail = f"{error}; create or mount {self.store.directory}"
+            raise SpoolError(error.errno or 2, "spool_missing", detail) from error
+        if free < self._min_free:
+            detail = (
+                f"{self.store.directory} has {free >> 20} MiB left, less than "
+                f"recordings.min_free_mb = {self._min_free >> 20}; make room"
+            )
+            raise SpoolError(28, "disk_full", detail)
+
+    async def unfinished(self) -> tuple[tuple[RecordingFacts, ...], tuple[CallFacts, ...]]:
+        """What an earlier listener left open."""
+        recordings = await self._in_thread(self.store.unfinished)
+        calls = await self._in_thread(self.store.open_calls)
+        return tuple(recordings), tuple(calls)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writers, work)
+
+    async def close(self) -> None:
+        """Write what is pending, then end the threads."""
+        while self._calls_task is not None and not self._calls_task.done():
+            await self._calls_task
+        self._writers.shutdown()
+        self._finishers.shutdown()

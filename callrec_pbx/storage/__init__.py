@@ -1,0 +1,1 @@
+"""The recordings directory: audio files, and the sidecars that describe them."""

@@ -1,0 +1,109 @@
+"""Writing files so that a crash leaves the former content or the new, and nothing between."""
+# ruff: noqa: PTH101, PTH102, PTH104, PTH108, PTH110, PTH112, PTH118, PTH120, PTH208
+# Calls of `os` rather than pathlib: this lies between two people being connected and recording.
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_TEMPORARY = ".tmp"
+_BLANK = ".blank"
+
+
+def mark(path: str, mode: int) -> None:
+    """Make an empty file, if it is not there.
+
+    It is one more name of the same empty inode, as markers come and go with every call and some
+    file systems (ext4 without a journal) slow down when many inodes were freed just before.
+    """
+    blank = os.path.join(os.path.dirname(path), _BLANK)
+    try:
+        os.link(blank, path)
+    except FileExistsError:
+        return
+    except OSError:
+        _touch(path, mode)
+        if not os.path.exists(blank):
+            _touch(blank, mode)
+
+
+def _touch(path: str, mode: int) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, mode))
+
+
+def replace(target: str, data: bytes, mode: int) -> None:
+    """Write a file anew: temporary file, flush, rename."""
+    temporary = target + _TEMPORARY
+    flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(temporary, flags, mode)
+    try:
+        try:
+            os.fchmod(handle, mode)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.rename(temporary, target)
+    except OSError:
+        remove(temporary)
+        raise
+
+
+def complete(target: str) -> None:
+    """Rename what `replace` had flushed, when a power failure took the first rename away."""
+    if not os.path.exists(target):
+        with suppress(OSError):
+            os.rename(target + _TEMPORARY, target)
+
+
+def remove(path: str) -> None:
+    """Delete a file, if it is there."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def make_folder(root: str, folder: str, mode: int) -> None:
+    """Make a folder below the root, durably; the root itself must be there (it may be a mount)."""
+    path = root
+    for part in folder[len(root) + 1 :].split("/"):
+        parent, path = path, f"{path}/{part}"
+        try:
+            os.mkdir(path, mode & 0o777)
+        except FileExistsError:
+            continue
+        os.chmod(path, mode)
+        flush_folder(parent)
+
+
+def flush_folder(folder: str) -> None:
+    """Have the names in a folder reach the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def names(folder: str) -> list[str]:
+    """The names in a folder, sorted; none when there is no such folder."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def walk(
+    folder: str, levels: tuple[re.Pattern[str], ...], wanted: re.Pattern[str]
+) -> Iterator[Path]:
+    """Files of a wanted name in folders whose names match level by level, in order of names."""
+    for name in sorted(os.listdir(folder)):
+        path = f"{folder}/{name}"
+        if not levels:
+            if wanted.fullmatch(name):
+                yield Path(path)
+        elif levels[0].fullmatch(name) and os.path.isdir(path):
+            yield from walk(path, levels[1:], wanted)

@@ -1,0 +1,107 @@
+"""What is done when the PBX has closed a recording's file: measure, mend, hash, date."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from callrec_pbx.audio import wav
+from callrec_pbx.domain.facts import RecordingFacts
+from callrec_pbx.domain.words import RecordingState
+from callrec_pbx.storage.store import RecordingStore
+
+WAIT_S = 3.0
+"""How long the PBX may take to write the header of a file that it has reported closed."""
+_POLL_S = 0.02
+
+_FINISHABLE = frozenset(
+    {RecordingState.CAPTURED, RecordingState.INTERRUPTED, RecordingState.FAILED}
+)
+
+
+def finish(
+    store: RecordingStore,
+    facts: RecordingFacts,
+    *,
+    wait_s: float = WAIT_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> RecordingFacts:
+    """Complete the facts of a recording whose file the PBX has closed. Blocks; run in a thread.
+
+    Done twice it gives the same facts (but for `repaired`, which stays set once it was).
+
+    Args:
+        store: Where the audio lies.
+        facts: A recording that is captured, interrupted or failed; others are returned as they are.
+        wait_s: How long to wait for the header to agree with the file; 0 when the PBX is gone.
+        sleep: How to wait.
+
+    Returns:
+        The facts with length, size, checksum and date of deletion. A captured recording is stored
+        now; one without audio has failed for `no_audio`, one that is no WAV file for
+        `unreadable_audio`.
+
+    Raises:
+        OSError: the file cannot be read; it is worth trying again.
+    """
+    if facts.state not in _FINISHABLE:
+        return facts
+    facts = replace(facts, delete_after=_delete_after(facts))
+    path = store.audio_path(facts)
+    info = _settled(path, wait_s, sleep)
+    if info is None:
+        return _failed(facts, "no_audio")
+    try:
+        repaired = not info.header_ok and wav.repair(path)
+        info = wav.inspect(path)
+    except wav.WavError:
+        measured = replace(facts, size=path.stat().st_size, sha256=wav.sha256(path))
+        return _failed(measured, "unreadable_audio")
+    facts = replace(
+        facts,
+        audio_ms=info.duration_ms,
+        size=path.stat().st_size,
+        sha256=wav.sha256(path),
+        repaired=facts.repaired or repaired,
+    )
+    if facts.state is RecordingState.CAPTURED:
+        return replace(facts, state=RecordingState.STORED)
+    return facts
+
+
+def _settled(path: Path, wait_s: float, sleep: Callable[[float], None]) -> wav.WavInfo | None:
+    """What the file holds once its header agrees, or when the time is up; None for no samples."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        info = _look(path)
+        if (info is not None and info.header_ok) or time.monotonic() >= deadline:
+            return info if info is not None and info.frames else None
+        sleep(_POLL_S)
+
+
+_UNKNOWN = wav.WavInfo(8000, 1, 2, 1, 0, header_ok=False)
+
+
+def _look(path: Path) -> wav.WavInfo | None:
+    try:
+        if path.stat().st_size <= wav.ASTERISK_HEADER:
+            return None
+        return wav.inspect(path)
+    except FileNotFoundError:
+        return None
+    except wav.WavError:
+        return _UNKNOWN
+
+
+def _failed(facts: RecordingFacts, reason: str) -> RecordingFacts:
+    """Failed for that reason, unless it had failed for another before."""
+    if facts.state is RecordingState.FAILED and facts.reason:
+        return facts
+    return replace(facts, state=RecordingState.FAILED, reason=reason)
+
+
+def _delete_after(facts: RecordingFacts) -> datetime | None:
+    if facts.retention_days is None:
+        return None
+    return (facts.ended_at or facts.created_at) + timedelta(days=facts.retention_days)

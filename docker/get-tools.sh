@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs the programs that the tests and the demo use, as far as they are missing.
+# Usage: get-tools.sh [PROGRAM...]   (default: all of them). Progress goes to stderr.
+set -euo pipefail
+
+declare -rA PACKAGE=(
+    [debootstrap]=debootstrap
+    [ffmpeg]=ffmpeg
+    [sipp]=sip-tester
+    [flock]=util-linux
+    [unshare]=util-linux
+    [nsenter]=util-linux
+    [setpriv]=util-linux
+    [mount]=mount
+)
+
+PATH=$PATH:/usr/sbin:/sbin
+say() { printf 'get-tools: %s\n' "$*" >&2; }
+
+[ $# -gt 0 ] || set -- "${!PACKAGE[@]}"
+packages=()
+for program; do
+    [ -n "${PACKAGE[$program]:-}" ] || {
+        say "unknown program $program; known: ${!PACKAGE[*]}"
+        exit 2
+    }
+    command -v "$program" >/dev/null || packages+=("${PACKAGE[$program]}")
+done
+[ ${#packages[@]} -gt 0 ] || exit 0
+mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
+
+say "missing: ${packages[*]}"
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    say "install ${packages[*]} yourself, or run this as root on a Debian system"
+    exit 1
+fi
+install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" >&2; }
+# The lists at hand may be old or absent, so a failed first try is not the last word.
+apt-cache show "${packages[@]}" >/dev/null 2>&1 && install && exit 0
+apt-get update -q >&2 || say "apt-get update failed for some source; trying with what there is"
+install || {
+    say "apt could not install ${packages[*]}, see above"
+    exit 1
+}

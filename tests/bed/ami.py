@@ -1,0 +1,234 @@
+"""A small AMI client for the test bed, independent of the product's own adapter."""
+
+# ruff: noqa: ASYNC109 - a deadline is part of what a test says
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+ACTION_S = 5.0
+"""Longest time an action may take before the test fails."""
+
+TOLD_EVENTS = 15
+"""How many of the latest events a timeout message shows."""
+
+
+class AmiError(Exception):
+    """Asterisk refused an action, or an awaited event did not come; the message says which."""
+
+
+class Message(dict[str, str]):
+    """One AMI message: the last value of each header, lines of command output joined.
+
+    Attributes:
+        at: Time of arrival on the monotonic clock, in seconds.
+    """
+
+    def __init__(self, headers: Mapping[str, str], at: float) -> None:
+        super().__init__(headers)
+        self.at = at
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+    @property
+    def event(self) -> str:
+        """Name of the event; empty for a response."""
+        return self["Event"]
+
+
+Predicate = Callable[[Message], bool]
+
+
+def event(name: str, **headers: str) -> Predicate:
+    """Build a predicate: an event of that name whose headers have exactly these values."""
+    return lambda message: (
+        message["Event"] == name and all(message[key] == value for key, value in headers.items())
+    )
+
+
+def _parse(block: str) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in block.split("\r\n"):
+        key, colon, value = line.partition(":")
+        if not colon:
+            continue
+        value = value.removeprefix(" ")
+        if key == "Output" and key in headers:
+            headers[key] += "\n" + value
+        else:
+            headers[key] = value
+    return headers
+
+
+class Ami:
+    """A logged-in AMI connection that keeps every event it has received.
+
+    Because of the log, a waiter also finds an event that came before the wait began:
+    take a `mark`, act, then wait with `since=mark`.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._ids = itertools.count(1)
+        self._responses: dict[str, asyncio.Future[Message]] = {}
+        self._waiters: list[tuple[Predicate, asyncio.Future[Message]]] = []
+        self._listeners: list[Callable[[Message], None]] = []
+        self.log: list[Message] = []
+        self.closed = False
+        self._task = asyncio.create_task(self._read(), name="bed-ami")
+
+    @classmethod
+    async def connect(cls, port: int, user: str, secret: str, events: bool = True) -> Ami:
+        """Connect to 127.0.0.1 and log in.
+
+        Raises:
+            OSError: Nobody listens.
+            AmiError: The login was refused.
+        """
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+        ami = cls(reader, writer)
+        try:
+            await ami.action(
+                "Login", Username=user, Secret=secret, Events="on" if events else "off"
+            )
+        except BaseException:
+            await ami.close()
+            raise
+        return ami
+
+    async def close(self) -> None:
+        """Close the connection; safe to repeat."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def _read(self) -> None:
+        try:
+            await self._reader.readline()  # the banner
+            while True:
+                raw = await self._reader.readuntil(b"\r\n\r\n")
+                text = raw.decode("utf-8", "surrogateescape")
+                self._dispatch(Message(_parse(text), time.monotonic()))
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            self.closed = True
+            lost = AmiError("the AMI connection is closed")
+            for future in [*self._responses.values(), *(future for _, future in self._waiters)]:
+                if not future.done():
+                    future.set_exception(lost)
+
+    def _dispatch(self, message: Message) -> None:
+        if "Response" in message:
+            future = self._responses.pop(message["ActionID"], None)
+            if future is not None and not future.done():
+                future.set_result(message)
+            return
+        self.log.append(message)
+        for listener in list(self._listeners):
+            listener(message)
+        for waiter in list(self._waiters):
+            predicate, future = waiter
+            if not future.done() and predicate(message):
+                future.set_result(message)
+                self._waiters.remove(waiter)
+
+    def subscribe(self, listener: Callable[[Message], None]) -> None:
+        """Call `listener` with each event from now on, in order."""
+        self._listeners.append(listener)
+
+    async def action(
+        self,
+        name: str,
+        *,
+        variables: Mapping[str, str] | None = None,
+        check: bool = True,
+        timeout: float = ACTION_S,
+        **headers: str,
+    ) -> Message:
+        """Send one action and return its response.
+
+        Args:
+            name: The action.
+            variables: Channel variables, one `Variable` header each.
+            check: Whether a response other than `Success` is an error.
+            timeout: Longest wait for the response, in seconds.
+            headers: The other headers; `Async_` stands for `Async`.
+
+        Raises:
+            AmiError: Refused, no answer in time, or the connection is gone.
+        """
+        if self.closed:
+            raise AmiError(f"{name}: the AMI connection is closed")
+        action_id = f"bed-{next(self._ids)}"
+        pairs = [("Action", name), ("ActionID", action_id)]
+        pairs += [(key.removesuffix("_"), value) for key, value in headers.items()]
+        pairs += [("Variable", f"{key}={value}") for key, value in (variables or {}).items()]
+        for key, value in pairs:
+            if any(char in value for char in "\r\n\0"):
+                raise AmiError(f"{name}: {key} has a line break: {value!r}")
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._responses[action_id] = future
+        text = "".join(f"{key}: {value}\r\n" for key, value in pairs) + "\r\n"
+        self._writer.write(text.encode("utf-8", "surrogateescape"))
+        try:
+            response = await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            raise AmiError(f"{name}: no response within {timeout} s") from None
+        finally:
+            self._responses.pop(action_id, None)
+        if check and response["Response"] not in ("Success", "Goodbye"):
+            raise AmiError(f"{name} {headers}: {response['Response']}: {response['Message']}")
+        return response
+
+    async def command(self, line: str) -> str:
+        """Run a CLI command and return its output."""
+        return (await self.action("Command", check=False, Command=line))["Output"]
+
+    def mark(self) -> int:
+        """Return the place in the log to wait from, to miss nothing that comes from now on."""
+        return len(self.log)
+
+    def since(self, mark: int = 0) -> Iterator[Message]:
+        """Iterate over the events received since the mark."""
+        return iter(self.log[mark:])
+
+    async def wait_for(
+        self, predicate: Predicate, timeout: float = 10.0, since: int | None = None
+    ) -> Message:
+        """Return the first event that satisfies `predicate`.
+
+        Args:
+            predicate: The test, see also `event`.
+            timeout: Longest wait in seconds.
+            since: Look from this mark in the log; without it, only at what is yet to come.
+
+        Raises:
+            AmiError: No such event in time; the message shows the latest events.
+        """
+        if since is not None:
+            for message in self.log[since:]:
+                if predicate(message):
+                    return message
+        if self.closed:
+            raise AmiError("the AMI connection is closed")
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        waiter = (predicate, future)
+        self._waiters.append(waiter)
+        try:
+            return await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            latest = "\n".join(f"  {dict(message)}" for message in self.log[-TOLD_EVENTS:])
+            raise AmiError(f"no such event within {timeout} s; the latest:\n{latest}") from None
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiters.remove(waiter)
