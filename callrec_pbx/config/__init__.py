@@ -4,9 +4,9 @@ from callrec_pbx.config.errors import ConfigError, Problem
 from callrec_pbx.config.load import (
     DEFAULT_PATH,
     config_path,
-    default_config,
     installed_languages,
     load_config,
+    parse_config,
 )
 from callrec_pbx.config.settings import Config
 
@@ -16,7 +16,7 @@ __all__ = [
     "ConfigError",
     "Problem",
     "config_path",
-    "default_config",
     "installed_languages",
     "load_config",
+    "parse_config",
 ]

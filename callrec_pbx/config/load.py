@@ -40,21 +40,25 @@ def load_config(path: Path | None = None) -> Config:
         ConfigError: Something cannot be used; it names file, key, value and remedy.
     """
     file = config_path(path)
-    return _build(_read(file), file)
+    return parse_config(_read(file), file)
 
 
-def default_config(path: Path | None = None) -> Config:
-    """Return what the shipped example says, as if it lay at `path`.
+def parse_config(text: str, path: Path) -> Config:
+    """Return the configuration that a text means, with `CALLREC_*` variables over it.
+
+    Args:
+        text: The text of a configuration file.
+        path: Where the file lies, or would lie.
 
     Raises:
-        ConfigError: An environment variable cannot be used.
+        ConfigError: Something cannot be used; it names file, key, value and remedy.
     """
-    return _build(_read(EXAMPLE), config_path(path))
+    return _build(_parse(text, path), path)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> str:
     try:
-        return tomllib.loads(file.read_bytes().decode())
+        return file.read_bytes().decode()
     except FileNotFoundError:
         raise ConfigError.one(
             file,
@@ -68,6 +72,11 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError.one(file, "is not UTF-8", "save it as UTF-8") from error
+
+
+def _parse(text: str, file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError.one(
             file,

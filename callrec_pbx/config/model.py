@@ -159,6 +159,13 @@ class RecordingsSection(Section):
         description="free space below which nothing is started, in MB",
         examples=[200],
     )
+    start_check_s: float = Field(
+        default=8.0,
+        gt=0,
+        le=60,
+        description="seconds after which a started recording without a file has failed",
+        examples=[8],
+    )
 
     @property
     def as_seen_by_pbx(self) -> Path:

@@ -36,6 +36,11 @@ PROMPT_FOR = {
 }
 
 
+END_SILENCE_MS = 50
+"""How much of its end (ms) a prompt may lack and still count as announced: it is silence, and
+Asterisk leaves out the last few ms of a WAV file."""
+
+
 def after(state: Consent, input_: str) -> Consent:
     """The state that follows; the same one for a pair that the table does not list."""
     return TABLE.get((state, input_), state)
@@ -58,7 +63,7 @@ def meaning(
         return Consent.DECLINED if key == "2" else Consent.NO_ANSWER
     if mode is ConsentMode.OPT_OUT and key == "*":
         return Consent.DECLINED
-    heard = completed and 0 < prompt_ms <= played_ms
+    heard = completed and 0 < prompt_ms <= played_ms + END_SILENCE_MS
     return Consent.ANNOUNCED if heard else Consent.NO_ANSWER
 
 

@@ -179,7 +179,7 @@ class RecordingFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class PromptFacts:
     """An announcement as the policy may choose it: enough to play it and to prove it."""
 
     name: str
@@ -193,9 +193,9 @@ class Prompt:
 class PromptBook:
     """The announcements installed, by (language, name), with the language to fall back on."""
 
-    prompts: dict[tuple[str, str], Prompt] = field(default_factory=dict)
+    prompts: dict[tuple[str, str], PromptFacts] = field(default_factory=dict)
     fallback: str = "en"
 
-    def find(self, name: str, language: str) -> Prompt | None:
+    def find(self, name: str, language: str) -> PromptFacts | None:
         """The prompt in that language, else in the fallback language, else None."""
         return self.prompts.get((language, name)) or self.prompts.get((self.fallback, name))

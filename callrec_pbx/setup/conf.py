@@ -14,8 +14,12 @@ BEGIN = "; >>> callrec-pbx: added by `callrec-pbx setup asterisk`; its --undo ta
 END = "; <<< callrec-pbx"
 WAS = "; callrec-pbx: was: "
 ADDED = "; callrec-pbx: added"
+ADDED_WITH_BREAK = "; callrec-pbx: added with the line break before"
 
 _BEGIN_START = "; >>> callrec-pbx"
+_BEGIN_LINE = re.compile(f"^{re.escape(_BEGIN_START)}", re.MULTILINE)
+# Not splitlines(), which also splits at bytes that are parts of UTF-8 characters.
+_RAW_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _SECTION = re.compile(r"\s*\[([^\]]+)\]")
 _SETTING = re.compile(r"\s*([^=\s][^=]*?)\s*=>?\s*(.*)")
 _INCLUDE = re.compile(r"\s*#(?:try)?include\s+[\"<]?([^\">\s]+)", re.IGNORECASE)
@@ -59,7 +63,7 @@ def lines(text: str) -> Iterator[Line]:
     """Walk over the lines that are not empty and not comments."""
     start = 0
     in_block = False
-    for raw in text.splitlines(keepends=True):
+    for raw in _RAW_LINE.findall(text):
         said, in_block = _without_comments(raw, in_block)
         if said.strip():
             yield Line(start, start + len(raw), said.strip())
@@ -129,7 +133,7 @@ def find_block(text: str, file: object) -> Block | None:
     Raises:
         SetupError: It begins and does not end, or is there twice.
     """
-    starts = [match.start() for match in re.finditer(f"^{re.escape(_BEGIN_START)}", text, re.M)]
+    starts = [match.start() for match in _BEGIN_LINE.finditer(text)]
     if not starts:
         return None
     closed = text.find(END, starts[0])
@@ -193,7 +197,7 @@ def without_block(text: str, file: object, newline_added: bool) -> str:
 
 
 def with_settings(text: str, section: str, wanted: dict[str, str]) -> str:
-    """Return the text with these settings in its first section of that name.
+    """Return the text with these settings in its first section of that name, or in a new one.
 
     Each line that is changed says what it was, so that `without_settings` can bring it back. A
     line whose comment opens a block comment is left alone.
@@ -215,10 +219,15 @@ def with_settings(text: str, section: str, wanted: dict[str, str]) -> str:
                 edits.append(
                     (line.start, line.start + len(raw), f"{name} = {wanted[name]} {WAS}{raw}")
                 )
-    added = "".join(f"{name} = {value} {ADDED}{newline}" for name, value in left.items())
-    if head is not None and added:
-        gap = "" if text[: head.end].endswith("\n") else newline
-        edits.append((head.end, head.end, gap + added))
+    added = [f"{name} = {value}" for name, value in left.items()]
+    if head is None:
+        added.insert(0, f"[{section}]")
+    place = head.end if head is not None else len(text)
+    gap = bool(text[:place]) and not text[:place].endswith("\n")
+    if added:
+        marks = [ADDED_WITH_BREAK if gap and n == 0 else ADDED for n in range(len(added))]
+        new = "".join(f"{a} {mark}{newline}" for a, mark in zip(added, marks, strict=True))
+        edits.append((place, place, newline + new if gap else new))
     for start, end, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     return text
@@ -226,9 +235,14 @@ def with_settings(text: str, section: str, wanted: dict[str, str]) -> str:
 
 def without_settings(text: str) -> str:
     """Return the text with every line that `with_settings` changed as it was."""
-    kept = []
-    for raw in text.splitlines(keepends=True):
-        if raw.rstrip("\r\n").endswith(f" {ADDED}"):
+    kept: list[str] = []
+    for raw in _RAW_LINE.findall(text):
+        said = raw.rstrip("\r\n")
+        if said.endswith(f" {ADDED}"):
+            continue
+        if said.endswith(f" {ADDED_WITH_BREAK}"):
+            if kept:
+                kept[-1] = kept[-1].removesuffix("\n").removesuffix("\r")
             continue
         _, was, original = raw.partition(f" {WAS}")
         kept.append(original if was else raw)

@@ -2,4 +2,4 @@
 
 
 class SetupError(Exception):
-    """Setup cannot go on; nothing, or nothing more, was changed, and the message says what to do."""
+    """Setup cannot go on, and changed nothing (more); the message says what to do."""

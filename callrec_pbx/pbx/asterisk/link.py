@@ -41,6 +41,8 @@ WANTED = frozenset(
         b"FullyBooted",
         b"Status",
         b"StatusComplete",
+        b"BridgeListItem",
+        b"BridgeListComplete",
     }
 )
 """The events that are read at all; `ami/manager.conf` lets the same ones through."""

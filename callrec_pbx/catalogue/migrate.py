@@ -1,0 +1,146 @@
+"""Bringing the database to the schema that this version needs, and checking that it is there."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from callrec_pbx.catalogue.database import (
+    BUSY_MS,
+    CatalogueError,
+    open_engine,
+    parse,
+    reading,
+    sqlite_file,
+)
+from callrec_pbx.resources import resource_dir
+
+FILE_MODE = 0o640
+"""The database holds numbers and names: nobody outside the group reads it."""
+
+
+def head() -> str:
+    """The revision that this version needs."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    if revision is None:
+        raise CatalogueError("migrations: there is none; install callrec-pbx again")
+    return revision
+
+
+def current(url: str) -> str | None:
+    """The revision that the database is at; None when it is missing or empty.
+
+    Raises:
+        CatalogueError: it is there and cannot be read.
+    """
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite" and not sqlite_file(parsed).exists():
+        return None
+    engine = open_engine(url)
+    try:
+        return _revision(engine)
+    except DBAPIError as error:
+        raise CatalogueError(
+            f"catalogue.url {url!r}: {error.orig}; it must be a database that this user may write"
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Create the database where it is missing, and bring it to a revision, all or nothing.
+
+    Raises:
+        CatalogueError: it cannot be created or changed.
+    """
+    _run(url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Bring the database back to an earlier revision; `base` empties it. Raises as `upgrade`."""
+    _run(url, lambda config: command.downgrade(config, revision))
+
+
+def open_current(url: str, *, busy_ms: int = BUSY_MS) -> Engine:
+    """Open a catalogue that is at the revision which this version needs.
+
+    Raises:
+        CatalogueError: it is missing, or at another revision; the text says what to do.
+    """
+    found, needed = current(url), head()
+    if found is None:
+        raise CatalogueError(f"catalogue.url {url!r}: holds no catalogue; run: callrec-pbx migrate")
+    if found != needed:
+        scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+        remedy = (
+            "run: callrec-pbx migrate"
+            if found in {script.revision for script in scripts}
+            else "a newer callrec-pbx made it; install that version"
+        )
+        raise CatalogueError(
+            f"catalogue.url {url!r}: its schema is {found}, not {needed}; {remedy}"
+        )
+    return open_engine(url, busy_ms=busy_ms)
+
+
+def _config() -> Config:
+    config = Config()
+    # alembic takes the folder as a template: a percent sign in the path is doubled.
+    config.set_main_option("script_location", str(resource_dir("migrations")).replace("%", "%%"))
+    return config
+
+
+def _run(url: str, change: Callable[[Config], None]) -> None:
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        _create(sqlite_file(parsed))
+    engine = open_engine(url, foreign_keys=False)
+    config = _config()
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            change(config)
+            _check_foreign_keys(connection)
+    except (DBAPIError, CommandError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        raise CatalogueError(
+            f"catalogue.url {url!r}: {reason}; nothing was changed. It must be a catalogue of this "
+            "version or an earlier one, and this user must be able to write it and its folder"
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def _create(path: Path) -> None:
+    """Make an empty database file that others cannot read."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, FILE_MODE))
+    except OSError as error:
+        raise CatalogueError(
+            f"catalogue.url: {path}: {error.strerror}; let this user write there"
+        ) from None
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    """A migration of SQLite runs without them, as it rebuilds tables; so look afterwards."""
+    if connection.dialect.name != "sqlite":
+        return
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise CatalogueError(
+            f"migration: a row of table {broken[0]!r} refers to a missing row of {broken[2]!r}; "
+            "nothing was changed. Rebuild the catalogue from the sidecars instead"
+        )
+
+
+def _revision(engine: Engine) -> str | None:
+    with reading(engine).connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()

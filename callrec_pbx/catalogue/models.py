@@ -1,0 +1,230 @@
+"""The catalogue's tables. A column is named as the field of the facts that it holds.
+
+A pruned row keeps `pruned_at`, `pruned_by` and `prune_reason`, its tombstone.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from callrec_pbx.domain.words import (
+    Consent,
+    ConsentMode,
+    Direction,
+    LegKind,
+    Mode,
+    Notice,
+    OnTrouble,
+    Outcome,
+    RecordingState,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time, kept in UTC: it sorts as stored, and reads back aware."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a time without zone: it would be stored as another moment than was meant."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"time {value!r}: has no time zone; use aware UTC datetimes")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy passes it
+    ) -> datetime | None:
+        """Give the zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _word(kind: type[StrEnum], name: str) -> Enum:
+    """A column that takes the words of an enumeration; others are refused by a CHECK."""
+    return Enum(
+        kind,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=20,
+        values_callable=lambda words: [word.value for word in words],
+    )
+
+
+def _id() -> String:
+    return String(32)
+
+
+class Base(DeclarativeBase):
+    """What the tables have in common: constraint names that a migration can rely on."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012
+        str: Text(),
+        datetime: UtcDateTime(),
+        list[str]: JSON(),
+    }
+
+
+class Tombstoned:
+    """Columns of a row whose personal data may be cleared."""
+
+    pruned_at: Mapped[datetime | None]
+    pruned_by: Mapped[str]
+    prune_reason: Mapped[str]
+
+
+class Call(Tombstoned, Base):
+    """One conversation."""
+
+    __tablename__ = "call"
+    __table_args__ = (
+        Index(None, "started_at"),
+        Index(None, "ended_at"),
+        Index(None, "merged_into"),
+    )
+
+    call_id: Mapped[str] = mapped_column(_id(), primary_key=True)
+    pbx_ids: Mapped[list[str]]
+    started_at: Mapped[datetime]
+    direction: Mapped[Direction | None] = mapped_column(_word(Direction, "direction"))
+    a_number: Mapped[str]
+    a_name: Mapped[str]
+    b_number: Mapped[str]
+    c_number: Mapped[str]
+    ddi: Mapped[str]
+    queue: Mapped[str]
+    answered_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[Outcome | None] = mapped_column(_word(Outcome, "outcome"))
+    reason: Mapped[str]
+    rule: Mapped[str]
+    policy_version: Mapped[str]
+    merged_into: Mapped[str] = mapped_column(_id())
+    transfers: Mapped[list[str]]
+
+
+class Leg(Base):
+    """One channel of a call."""
+
+    __tablename__ = "leg"
+    __table_args__ = (Index(None, "number"),)
+
+    call_id: Mapped[str] = mapped_column(
+        _id(), ForeignKey("call.call_id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    leg: Mapped[str]
+    channel: Mapped[str]
+    kind: Mapped[LegKind] = mapped_column(_word(LegKind, "kind"))
+    line: Mapped[str]
+    number: Mapped[str]
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+    bridged_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    whispered_at: Mapped[datetime | None]
+
+
+class ConsentRow(Base):
+    """The evidence of asking one party."""
+
+    __tablename__ = "consent"
+
+    call_id: Mapped[str] = mapped_column(
+        _id(), ForeignKey("call.call_id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    party: Mapped[str]
+    number: Mapped[str]
+    mode: Mapped[ConsentMode] = mapped_column(_word(ConsentMode, "mode"))
+    outcome: Mapped[Consent] = mapped_column(_word(Consent, "outcome"))
+    prompt: Mapped[str]
+    prompt_sha256: Mapped[str]
+    prompt_version: Mapped[str]
+    language: Mapped[str]
+    played_from: Mapped[datetime | None]
+    played_to: Mapped[datetime | None]
+    played_ms: Mapped[int]
+    prompt_ms: Mapped[int]
+    key: Mapped[str]
+
+
+class Recording(Tombstoned, Base):
+    """One audio file of one leg."""
+
+    __tablename__ = "recording"
+    __table_args__ = (
+        Index(None, "created_at"),
+        Index(None, "call_id"),
+        Index(None, "owner", "created_at"),
+        Index(None, "state", "delete_after"),
+    )
+
+    recording_id: Mapped[str] = mapped_column(_id(), primary_key=True)
+    call_id: Mapped[str] = mapped_column(_id(), ForeignKey("call.call_id", ondelete="CASCADE"))
+    leg: Mapped[str]
+    channel: Mapped[str]
+    owner: Mapped[str]
+    state: Mapped[RecordingState] = mapped_column(_word(RecordingState, "state"))
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    late_ms: Mapped[int]
+    reason: Mapped[str]
+    rule: Mapped[str]
+    policy_version: Mapped[str]
+    mode: Mapped[Mode] = mapped_column(_word(Mode, "mode"))
+    consent: Mapped[ConsentMode] = mapped_column(_word(ConsentMode, "consent"))
+    on_failure: Mapped[OnTrouble] = mapped_column(_word(OnTrouble, "on_failure"))
+    notice: Mapped[Notice] = mapped_column(_word(Notice, "notice"))
+    resume_after_s: Mapped[int]
+    language: Mapped[str]
+    retention_days: Mapped[int | None]
+    delete_after: Mapped[datetime | None]
+    audio_ms: Mapped[int | None]
+    size: Mapped[int | None] = mapped_column(BigInteger())
+    sha256: Mapped[str]
+    repaired: Mapped[bool]
+
+
+class Pause(Base):
+    """One pause of a recording."""
+
+    __tablename__ = "pause"
+
+    recording_id: Mapped[str] = mapped_column(
+        _id(), ForeignKey("recording.recording_id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    from_ms: Mapped[int]
+    to_ms: Mapped[int | None]

@@ -1,0 +1,190 @@
+"""`callrec-pbx run`: keeps the link, the heartbeat, the disk watch and the retention going."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+
+import structlog
+
+from callrec_pbx.audio.manifest import PromptError, PromptSet
+from callrec_pbx.catalogue.engine import make_engine
+from callrec_pbx.catalogue.writer import CatalogueWriter
+from callrec_pbx.config import Config
+from callrec_pbx.domain.facts import PromptBook, PromptFacts
+from callrec_pbx.pbx.asterisk.adapter import Asterisk
+from callrec_pbx.pbx.asterisk.link import AmiLink
+from callrec_pbx.pbx.errors import LoginRefusedError, PbxError
+from callrec_pbx.pbx.interface import OnEvents, Pbx
+from callrec_pbx.recorder.pump import Pump
+from callrec_pbx.recorder.spool import Spool
+from callrec_pbx.resources import resource_dir
+from callrec_pbx.storage.store import RecordingStore
+
+log = structlog.get_logger(__name__)
+
+BEAT_S = 1.0
+"""Between heartbeats; the dialplan takes a heartbeat of 3 s ago for nobody."""
+
+BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Between attempts to connect; the last one repeats."""
+
+REFUSED_BACK_OFF_S = 30.0
+"""After a refused login: only a person can mend it, and Asterisk logs each attempt."""
+
+DISK_WATCH_S = 5.0
+DISK_EMPTY_BYTES = 1 << 20
+"""With less room than this, running recordings are taken to have failed."""
+
+STOP_S = 10.0
+"""How long the end of the process may take to write what is known."""
+
+
+class Service:
+    """One listener beside one PBX.
+
+    Args:
+        make_pbx: Makes an unconnected PBX; it gets the function that takes events.
+    """
+
+    def __init__(
+        self, pump: Pump, make_pbx: Callable[[OnEvents], Pbx], writer: CatalogueWriter | None
+    ) -> None:
+        self.pump = pump
+        self._make_pbx = make_pbx
+        self._writer = writer
+        self._stopping = asyncio.Event()
+        self.linked = asyncio.Event()
+
+    def stop(self) -> None:
+        """End soon; running recordings go on and are adopted by the next listener."""
+        self._stopping.set()
+
+    async def serve(self) -> None:
+        """Work until `stop`."""
+        tasks = [
+            asyncio.create_task(self._keep_link()),
+            asyncio.create_task(self._watch_disk()),
+        ]
+        waiter = asyncio.create_task(self._stopping.wait())
+        done, _ = await asyncio.wait({*tasks, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (*tasks, waiter):
+            task.cancel()
+        await asyncio.gather(*tasks, waiter, return_exceptions=True)
+        self.pump.hold()
+        self.pump.carrier.cancel_timers()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self.pump.carrier.idle()
+                await self.pump.spool.close()
+        if self._writer is not None:
+            await asyncio.to_thread(self._writer.close, STOP_S)
+        for task in done - {waiter}:
+            task.result()
+
+    async def _keep_link(self) -> None:
+        failures = 0
+        while True:
+            pbx = self._make_pbx(self.pump.take_all)
+            wait_s = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
+            try:
+                await pbx.connect()
+                await self.pump.agree_with(pbx)
+                await pbx.beat()
+                failures = 0
+                self.linked.set()
+                log.info("pbx_linked", calls=len(self.pump.calls.calls))
+                await self._hold_link(pbx)
+                log.warning("pbx_link_lost")
+            except LoginRefusedError as error:
+                wait_s = REFUSED_BACK_OFF_S
+                log.error("pbx_login_refused", reason=str(error), remedy="callrec-pbx doctor")  # noqa: TRY400
+            except PbxError as error:
+                log.warning("pbx_not_linked", reason=str(error), again_in_s=wait_s)
+            finally:
+                self.linked.clear()
+                self.pump.hold()
+                pbx.close()
+            failures += 1
+            await asyncio.sleep(wait_s)
+
+    async def _hold_link(self, pbx: Pbx) -> None:
+        """Return when the link is lost, or the PBX no longer answers."""
+        lost = asyncio.create_task(pbx.wait_lost())
+        try:
+            while not lost.done():
+                await asyncio.wait({lost}, timeout=BEAT_S)
+                if not lost.done():
+                    await pbx.beat()
+        finally:
+            lost.cancel()
+
+    async def _watch_disk(self) -> None:
+        while True:
+            await asyncio.sleep(DISK_WATCH_S)
+            try:
+                free = await self.pump.spool.free_bytes()
+            except OSError as error:
+                log.exception("spool_missing", reason=str(error))
+                self.pump.spool_failed("spool_missing")
+                continue
+            if free < DISK_EMPTY_BYTES:
+                log.error("disk_full", free_bytes=free)
+                self.pump.spool_failed("disk_full")
+
+
+def prompt_book(config: Config) -> PromptBook:
+    """The prompts that the PBX plays: those installed there, else those shipped."""
+    installed = config.asterisk.data_dir / "sounds" / "callrec"
+    for directory in (installed, resource_dir("prompts")):
+        try:
+            found = PromptSet.load(directory)
+        except PromptError as error:
+            log.warning("prompts_not_read", directory=str(directory), reason=str(error))
+            continue
+        prompts = {
+            (p.language, p.name): PromptFacts(
+                p.name, p.language, p.sha256, p.duration_ms, p.version
+            )
+            for p in found.prompts
+        }
+        return PromptBook(prompts, config.prompts.language)
+    return PromptBook({}, config.prompts.language)
+
+
+def asterisk(config: Config) -> Callable[[OnEvents], Pbx]:
+    """How to make the connection that the configuration describes."""
+    settings = config.asterisk
+
+    def make(on_events: OnEvents) -> Pbx:
+        return Asterisk(
+            lambda on_messages: AmiLink(
+                settings.host,
+                settings.port,
+                settings.username,
+                settings.secret.get_secret_value(),
+                on_messages=on_messages,
+                timeout_s=settings.action_timeout_s,
+            ),
+            tuple(settings.trunks),
+            on_events,
+        )
+
+    return make
+
+
+async def _serve(config: Config) -> None:
+    store = RecordingStore(config.recordings.directory, config.recordings.pbx_directory)
+    writer = CatalogueWriter(make_engine(config.catalogue.url))
+    spool = Spool(store, writer, config.recordings.min_free_mb << 20)
+    pump = Pump(config.policy(), prompt_book(config), spool, config.recordings.start_check_s)
+    service = Service(pump, asterisk(config), writer)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stop)
+    await service.serve()
+
+
+def run(config: Config) -> None:
+    """Listen to the PBX until SIGTERM or SIGINT."""
+    asyncio.run(_serve(config))
