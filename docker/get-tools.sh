@@ -12,10 +12,18 @@ declare -rA PACKAGE=(
     [nsenter]=util-linux
     [setpriv]=util-linux
     [mount]=mount
+    [venv]=python3-venv
 )
 
 PATH=$PATH:/usr/sbin:/sbin
 say() { printf 'get-tools: %s\n' "$*" >&2; }
+have() {
+    case $1 in
+    # Debian has Python without the part that makes virtual environments.
+    venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
+    esac
+}
 
 [ $# -gt 0 ] || set -- "${!PACKAGE[@]}"
 packages=()
@@ -24,7 +32,7 @@ for program; do
         say "unknown program $program; known: ${!PACKAGE[*]}"
         exit 2
     }
-    command -v "$program" >/dev/null || packages+=("${PACKAGE[$program]}")
+    have "$program" || packages+=("${PACKAGE[$program]}")
 done
 [ ${#packages[@]} -gt 0 ] || exit 0
 mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)

@@ -12,10 +12,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from callrec_pbx.catalogue.database import (
+from callrec_pbx.catalogue.engine import (
     BUSY_MS,
     CatalogueError,
-    open_engine,
+    make_engine,
     parse,
     reading,
     sqlite_file,
@@ -41,9 +41,9 @@ def current(url: str) -> str | None:
         CatalogueError: it is there and cannot be read.
     """
     parsed = parse(url)
-    if parsed.get_backend_name() == "sqlite" and not sqlite_file(parsed).exists():
+    if not sqlite_file(parsed).exists():
         return None
-    engine = open_engine(url)
+    engine = make_engine(url)
     try:
         return _revision(engine)
     except DBAPIError as error:
@@ -87,7 +87,7 @@ def open_current(url: str, *, busy_ms: int = BUSY_MS) -> Engine:
         raise CatalogueError(
             f"catalogue.url {url!r}: its schema is {found}, not {needed}; {remedy}"
         )
-    return open_engine(url, busy_ms=busy_ms)
+    return make_engine(url, busy_ms=busy_ms)
 
 
 def _config() -> Config:
@@ -99,9 +99,8 @@ def _config() -> Config:
 
 def _run(url: str, change: Callable[[Config], None]) -> None:
     parsed = parse(url)
-    if parsed.get_backend_name() == "sqlite":
-        _create(sqlite_file(parsed))
-    engine = open_engine(url, foreign_keys=False)
+    _create(sqlite_file(parsed))
+    engine = make_engine(url, foreign_keys=False)
     config = _config()
     try:
         with engine.begin() as connection:
@@ -131,8 +130,6 @@ def _create(path: Path) -> None:
 
 def _check_foreign_keys(connection: Connection) -> None:
     """A migration of SQLite runs without them, as it rebuilds tables; so look afterwards."""
-    if connection.dialect.name != "sqlite":
-        return
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if broken is not None:
         raise CatalogueError(

@@ -1,12 +1,11 @@
 """Reading the catalogue: lists, one recording with all that belongs to it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Engine, and_, exists, or_, select
 
-from callrec_pbx.catalogue.database import CatalogueError, reading
+from callrec_pbx.catalogue.engine import CatalogueError, reading
 from callrec_pbx.catalogue.rows import (
     CALL,
     LEG,
@@ -17,7 +16,7 @@ from callrec_pbx.catalogue.rows import (
 )
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.domain.words import RecordingState
-from callrec_pbx.storage.serial import Tombstone
+from callrec_pbx.storage.serial import CallSidecar, Tombstone
 
 
 class NoSuchRecordingError(CatalogueError):
@@ -61,3 +60,59 @@ def list_recordings(engine: Engine, wanted: Wanted) -> list[Found]:
         items = recordings_of(connection, connection.execute(query).mappings().all())
         calls = calls_by_id(connection, (item.recording.call_id for item in items))
     return [_found(item, calls[item.recording.call_id]) for item in items]
+
+
+def find_recording(engine: Engine, prefix: str) -> Found:
+    """One recording by its id or the beginning of it.
+
+    Raises:
+        NoSuchRecordingError: none has it, or several do.
+    """
+    # Ids are made of 0-9 and a-z; `{` is the character after `z`.
+    query = select(RECORDING).where(
+        RECORDING.c.recording_id >= prefix, RECORDING.c.recording_id < prefix + "{"
+    )
+    query = query.order_by(RECORDING.c.recording_id).limit(2)
+    with reading(engine).begin() as connection:
+        rows = connection.execute(query).mappings().all()
+        if not prefix or not rows:
+            raise NoSuchRecordingError(
+                f"recording {prefix!r}: there is none; callrec-pbx recordings list shows the ids"
+            )
+        if len(rows) > 1 and rows[0]["recording_id"] != prefix:
+            raise NoSuchRecordingError(
+                f"recording {prefix!r}: more than one begins so; give more of the id"
+            )
+        (item,) = recordings_of(connection, rows[:1])
+        calls = calls_by_id(connection, [item.recording.call_id])
+    return _found(item, calls[item.recording.call_id])
+
+
+def _found(item: RecordingRow, call: CallSidecar) -> Found:
+    return Found(item.recording, call.call, item.tombstone, call.tombstone)
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.start is not None:
+        found.append(RECORDING.c.created_at >= wanted.start)
+    if wanted.end is not None:
+        found.append(RECORDING.c.created_at < wanted.end)
+    if wanted.owner is not None:
+        found.append(RECORDING.c.owner == wanted.owner)
+    if wanted.states:
+        found.append(RECORDING.c.state.in_(wanted.states))
+    if wanted.number is not None:
+        of_a_leg = exists().where(
+            and_(LEG.c.call_id == CALL.c.call_id, _like(LEG.c.number, wanted.number))
+        )
+        of_the_call = (CALL.c.a_number, CALL.c.b_number, CALL.c.c_number, CALL.c.ddi)
+        found.append(or_(*(_like(column, wanted.number) for column in of_the_call), of_a_leg))
+    return found
+
+
+def _like(column: ColumnElement[str], number: str) -> ColumnElement[bool]:
+    if "*" not in number:
+        return column == number
+    pattern = number.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return column.like(pattern.replace("*", "%"), escape="\\")

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Engine
 
 from callrec_pbx.catalogue import rows
-from callrec_pbx.catalogue.database import is_outage, sqlite_file
+from callrec_pbx.catalogue.engine import is_outage, sqlite_file
 from callrec_pbx.catalogue.rows import Item, RecordingRow
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.storage.serial import CallSidecar, Tombstone
@@ -53,14 +53,14 @@ class CatalogueWriter:
         """Start the thread.
 
         Args:
-            engine: The catalogue, as `open_engine` opens it.
+            engine: The catalogue, as `make_engine` opens it.
             batch: How many items go into one transaction at the most.
             on_set_aside: Told, in the writer's thread, of each item that cannot be written.
         """
         self._engine = engine
         self._batch = batch
         self._on_set_aside = on_set_aside
-        self._path = sqlite_file(engine.url) if engine.dialect.name == "sqlite" else None
+        self._path = sqlite_file(engine.url)
         self._inode: tuple[int, int] | None = None
         self._changed = threading.Condition()
         self._waiting: dict[_Key, tuple[int, Item]] = {}
@@ -78,9 +78,7 @@ class CatalogueWriter:
         """Have a call written, with its legs and consents, in place of what was known of it."""
         self._save(("call", call.call_id), CallSidecar(call, tombstone))
 
-    def save_recording(
-        self, recording: RecordingFacts, tombstone: Tombstone | None = None
-    ) -> None:
+    def save_recording(self, recording: RecordingFacts, tombstone: Tombstone | None = None) -> None:
         """Have a recording written, with its pauses, in place of what was known of it."""
         self._save(("recording", recording.recording_id), RecordingRow(recording, tombstone))
 
@@ -207,8 +205,6 @@ class CatalogueWriter:
 
         SQLite goes on writing into a file that was moved away or deleted.
         """
-        if self._path is None:
-            return
         status = self._path.stat()
         inode = (status.st_dev, status.st_ino)
         if self._inode is not None and inode != self._inode:
@@ -219,7 +215,7 @@ class CatalogueWriter:
         self._engine.dispose()
         if not self._down:
             self._down = True
-            log.error(  # noqa: TRY400 - an outage is no fault of the code
+            log.error(
                 "catalogue_unavailable",
                 error=str(error),
                 effect="rows are kept and written when it is back",

@@ -90,12 +90,12 @@ def root(
     ctx.obj = config
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an error is one clear message, and exit status 2 if it is ours."""
     try:
-        app()
+        app(arguments)
     except Exception as error:
-        if "--debug" in sys.argv:
+        if "--debug" in (sys.argv if arguments is None else arguments):
             traceback.print_exc()
         sys.exit(tell(error))
 

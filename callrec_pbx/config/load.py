@@ -124,7 +124,7 @@ def _build(document: dict[str, Any], file: Path) -> Config:
 def _with_secret(asterisk: AsteriskSection, file: Path) -> AsteriskSection:
     secret_file = asterisk.secret_file or file.absolute().parent / SECRET_FILE
     update: dict[str, Any] = {"secret_file": secret_file}
-    if asterisk.secret is None:
+    if not asterisk.secret.get_secret_value():
         try:
             update["secret"] = SecretStr(checks.secret(secret_file.read_text().strip()))
         except FileNotFoundError:

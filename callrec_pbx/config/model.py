@@ -52,7 +52,8 @@ def _as_reminder(value: int) -> int:
 
 
 def _as_secret(value: SecretStr) -> SecretStr:
-    checks.secret(value.get_secret_value())
+    if value.get_secret_value():
+        checks.secret(value.get_secret_value())
     return value
 
 
@@ -95,8 +96,10 @@ class AsteriskSection(Section):
     username: Annotated[Text, AfterValidator(checks.username)] = Field(
         default="callrec", description="name of the manager user", examples=["callrec"]
     )
-    secret: Annotated[SecretStr, AfterValidator(_as_secret)] | None = Field(
-        default=None, description="secret of the manager user", examples=["a long random word"]
+    secret: Annotated[SecretStr, AfterValidator(_as_secret)] = Field(
+        default=SecretStr(""),
+        description="secret of the manager user; empty takes that of secret_file",
+        examples=["a long random word"],
     )
     secret_file: Path | None = Field(
         default=None,

@@ -132,7 +132,7 @@ class Calls:
         prompt = self._prompt(asks, decision.language)
         if asks is not ConsentMode.NONE and not prompt:
             asks = ConsentMode.NONE  # fail closed: without an announcement nobody was asked
-        ask_caller = asks if not outbound and leg.consent is Consent.UNASKED else ConsentMode.NONE
+        ask_caller = asks if self._is_to_be_asked(call, leg) else ConsentMode.NONE
         if ask_caller is not ConsentMode.NONE:
             leg.consent = consent.after(leg.consent, consent.ASK)
         whisper = "whisper" if decision.whisper and not call.refused and not outbound else ""
@@ -148,6 +148,18 @@ class Calls:
             on_refusal=decision.on_refusal,
         )
         return [answer, SaveCall(call.facts())]
+
+    def _is_to_be_asked(self, call: Call, leg: Leg) -> bool:
+        """Whether the leg that is offered is the party whose consent counts, and is not asked yet.
+
+        An agent who consults a colleague about an outside call is not, nor is a local channel.
+        """
+        if leg.consent is not Consent.UNASKED or leg.kind is LegKind.OTHER:
+            return False
+        if leg.kind is LegKind.OUTSIDE:
+            return True
+        outside = any(party.kind is LegKind.OUTSIDE for party in call.live.values())
+        return call.direction is Direction.INTERNAL and not outside
 
     def note_offer(self, call: Call, leg: Leg, event: events.CallOffered) -> None:
         """Keep what an offer says; a trunk leg never begins an internal call."""
@@ -246,7 +258,7 @@ class Calls:
         leg.bridged_at = leg.bridged_at or at
         self.bridges.setdefault(bridge, {})[leg.leg] = leg
         if leg.leg != leg.call.offering_leg and leg.kind is not LegKind.OTHER:
-            leg.call.c_number = leg.line or leg.number
+            leg.call.c_number = leg.call.c_number or leg.line or leg.number
 
     def _leave_bridge(self, leg: Leg) -> None:
         members = self.bridges.get(leg.bridge)

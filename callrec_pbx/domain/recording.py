@@ -109,6 +109,7 @@ TABLE: dict[tuple[S, Input], tuple[S, tuple[Do, ...]]] = {
     (S.RESUMING, I.START_FAILED): (S.FAILED, (Do.SEND_STOP,)),
     (S.RESUMING, I.PAUSED): (S.RESUMING, (Do.OPEN_PAUSE,)),
     (S.RESUMING, I.RESUMED): (S.RECORDING, (Do.CLOSE_PAUSE,)),
+    (S.RESUMING, I.PAUSE_FAILED): (S.STOPPING, (Do.SEND_STOP,)),
     (S.RESUMING, I.RESUME_FAILED): (S.PAUSED, ()),
     (S.RESUMING, I.ADOPTED): (S.RESUMING, (Do.SEND_RESUME,)),
     (S.RESUMING, I.PAUSE_WANTED): (S.PAUSING, (Do.SEND_PAUSE,)),
@@ -118,7 +119,7 @@ TABLE: dict[tuple[S, Input], tuple[S, tuple[Do, ...]]] = {
     (S.RESUMING, I.PBX_DIED): (S.INTERRUPTED, (Do.FINISH,)),
     (S.RESUMING, I.AUDIO_MISSING): (S.FAILED, (Do.SEND_STOP,)),
     (S.STOPPING, I.STARTED): (S.STOPPING, (Do.NOTE_START,)),
-    (S.STOPPING, I.START_FAILED): (S.FAILED, (Do.SEND_STOP,)),
+    (S.STOPPING, I.START_FAILED): (S.FAILED, ()),
     (S.STOPPING, I.STOP_FAILED): (S.CAPTURED, (Do.FINISH,)),
     (S.STOPPING, I.ENDED): (S.CAPTURED, (Do.FINISH,)),
     (S.STOPPING, I.ADOPTED): (S.STOPPING, (Do.SEND_STOP,)),
@@ -134,6 +135,11 @@ TABLE: dict[tuple[S, Input], tuple[S, tuple[Do, ...]]] = {
     (S.FAILED, I.ENDED): (S.FAILED, (Do.FINISH,)),
     (S.FAILED, I.STOP_FAILED): (S.FAILED, (Do.FINISH,)),
     (S.FAILED, I.DISCARD_WANTED): (S.DISCARDED, (Do.DISCARD,)),
+    # A stop that was not answered did not happen: the PBX still writes when we look again.
+    (S.FAILED, I.ADOPTED): (S.RECORDING, (Do.NOTE_START, Do.CHECK_AUDIO)),
+    (S.CAPTURED, I.ADOPTED): (S.STOPPING, (Do.SEND_STOP,)),
+    (S.STORED, I.ADOPTED): (S.STOPPING, (Do.SEND_STOP,)),
+    (S.DISCARDED, I.ADOPTED): (S.DISCARDING, (Do.SEND_STOP,)),
     # The customer objects to the whole call: what an earlier leg captured goes too.
     (S.CAPTURED, I.DISCARD_WANTED): (S.DISCARDED, (Do.DISCARD,)),
     (S.INTERRUPTED, I.DISCARD_WANTED): (S.DISCARDED, (Do.DISCARD,)),
@@ -167,11 +173,18 @@ class Recording:
     reason: str = ""
     pauses: list[PauseFacts] = field(default_factory=list)
     measured: RecordingFacts | None = None
+    unstopped: bool = False
+    """A stop was refused or not answered, so that the PBX may still be writing."""
 
     @property
     def over(self) -> bool:
         """Whether the PBX has stopped writing."""
         return self.state in OVER
+
+    @property
+    def closing(self) -> bool:
+        """Whether it has failed, and the PBX has not yet said that its file is closed."""
+        return self.state is S.FAILED and self.measured is None
 
     @property
     def late_ms(self) -> int:
@@ -186,20 +199,31 @@ class Recording:
         facts = self.facts()
         return [SaveRecording(facts), StartRecording(facts, self.decision.reminder_s)]
 
-    def finished(self, measured: RecordingFacts) -> None:
-        """Take over what the follow-up work found; it has written the sidecar itself."""
-        self.measured = measured
+    def finished(self, measured: RecordingFacts) -> list[Command]:
+        """Take over what the follow-up work found, unless the recording has moved on since."""
         input_ = Input.SPOILED if measured.state is S.FAILED else Input.STORED
-        self.state = TABLE.get((self.state, input_), (self.state, ()))[0]
+        entry = TABLE.get((self.state, input_))
+        if entry is None and measured.state is not self.state:
+            return []
+        if entry is not None:
+            self.state = entry[0]
+        self.measured = measured
         self.reason = measured.reason
+        return [] if self.state is S.DISCARDED else [SaveRecording(self.facts())]
 
     def take(self, input_: Input, at: datetime, reason: str = "") -> list[Command]:
         """Move by the table and say what is to be done; an unlisted pair does nothing."""
+        if input_ is Input.STOP_FAILED:
+            self.unstopped = True
+        elif input_ in (Input.ENDED, Input.PBX_DIED):
+            self.unstopped = False
         entry = TABLE.get((self.state, input_))
         if entry is None:
             return []
         before = self.state
         self.state, todo = entry
+        if before in OVER and not self.over:
+            self.ended_at, self.reason, self.unstopped = None, "", False
         if reason:
             self.reason = reason
         if self.over and self.ended_at is None:
@@ -231,8 +255,10 @@ class Recording:
         elif do is Do.CHECK_AUDIO:
             return [CheckAudio(self.facts())]
         elif do is Do.FINISH:
+            self.measured = None
             return [FinishRecording(self.facts())]
         elif do is Do.DISCARD:
+            self.measured = None
             return [DiscardAudio(self.facts())]
         return []
 

@@ -234,9 +234,7 @@ class Carrier:
         try:
             measured = await self._spool.finish(recording, wait_s)
         except OSError as error:
-            log.exception(
-                "audio_not_readable", recording=recording.recording_id, reason=str(error)
-            )
+            log.exception("audio_not_readable", recording=recording.recording_id, reason=str(error))
             return
         self._enqueue(c.SaveRecording(measured))
         self._report(events.RecordingFinished(_now(), measured))

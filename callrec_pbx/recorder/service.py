@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from callrec_pbx.audio.manifest import PromptError, PromptSet
-from callrec_pbx.catalogue.engine import make_engine
+from callrec_pbx.catalogue.migrate import open_current
 from callrec_pbx.catalogue.writer import CatalogueWriter
 from callrec_pbx.config import Config
 from callrec_pbx.domain.facts import PromptBook, PromptFacts
@@ -175,7 +175,7 @@ def asterisk(config: Config) -> Callable[[OnEvents], Pbx]:
 
 async def _serve(config: Config) -> None:
     store = RecordingStore(config.recordings.directory, config.recordings.pbx_directory)
-    writer = CatalogueWriter(make_engine(config.catalogue.url))
+    writer = CatalogueWriter(open_current(config.catalogue.url))
     spool = Spool(store, writer, config.recordings.min_free_mb << 20)
     pump = Pump(config.policy(), prompt_book(config), spool, config.recordings.start_check_s)
     service = Service(pump, asterisk(config), writer)

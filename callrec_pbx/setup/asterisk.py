@@ -158,11 +158,11 @@ class _Planner:
             self._ours(file, self._new_configuration.encode(), 0o640, who)
         elif str(file) in self._before.files:
             self._record.files[str(file)] = self._before.files[str(file)]
-        given = self._config.asterisk.secret
-        if given is not None:
+        given = self._config.asterisk.secret.get_secret_value()
+        if given:
             if str(secret_file) in self._before.files and secret_file.exists():
                 self._record.files[str(secret_file)] = self._before.files[str(secret_file)]
-            return given.get_secret_value()
+            return given
         secret = secrets.token_urlsafe(SECRET_BYTES)
         self._folder(secret_file.parent, 0o750, who)
         self._ours(secret_file, f"{secret}\n".encode(), 0o640, who)
@@ -208,7 +208,7 @@ class _Planner:
         if included.name == "manager.conf":
             self._refuse_same_user(text, path)
             if self._enable and whole_file:
-                new = conf.with_settings(new, "general", ENABLED)
+                new = conf.with_settings(new, "general", ENABLED, path)
         backup = path.with_name(path.name + BACKUP_SUFFIX)
         return FileChange(
             path, content, new.encode("latin-1"), 0o640, self._owner, ours=False, backup=backup

@@ -32,11 +32,13 @@ class Line:
     Attributes:
         start: Offset of its first character.
         end: Offset behind its line break.
+        opens: Whether a block comment begins on it and goes on behind it.
     """
 
     start: int
     end: int
     text: str
+    opens: bool = False
 
     @property
     def section(self) -> str | None:
@@ -66,7 +68,7 @@ def lines(text: str) -> Iterator[Line]:
     for raw in _RAW_LINE.findall(text):
         said, in_block = _without_comments(raw, in_block)
         if said.strip():
-            yield Line(start, start + len(raw), said.strip())
+            yield Line(start, start + len(raw), said.strip(), in_block)
         start += len(raw)
 
 
@@ -89,6 +91,15 @@ def _without_comments(raw: str, in_block: bool) -> tuple[str, bool]:
             return said, False
         in_block, rest = True, rest[semicolon + 3 :]
     return said, in_block
+
+
+def refuse_open_comment(text: str, file: object) -> None:
+    """Raise SetupError when a block comment goes on to the end: what is added is lost there."""
+    in_block = False
+    for raw in _RAW_LINE.findall(text):
+        in_block = _without_comments(raw, in_block)[1]
+    if in_block:
+        raise SetupError(f"{file}: a block comment that begins with ;-- is not closed; add --;")
 
 
 def settings(text: str, section: str) -> dict[str, str]:
@@ -155,26 +166,35 @@ def with_block(text: str, content: list[str], file: object, section: str = "") -
         file: Name of the file for messages.
         section: The section whose first lines the block must be, where the text has one.
 
+    Raises:
+        SetupError: There is no place for it; the message says why.
+
     A new block goes to the top: lines that are added to the end of the file later on cannot get
     into a section of ours there. Only a file that begins in the middle of a section of another
     file has it at its end.
     """
+    refuse_open_comment(text, file)
     newline = line_break(text)
     block = "".join(line + newline for line in (BEGIN, *content, END))
     there = find_block(text, file)
     if there is not None:
         return text[: there.start] + block + text[there.end :]
-    place = _place_for(text, section)
+    place = _place_for(text, section, file)
     if place > 0 and not text[:place].endswith("\n"):
         return text[:place] + newline + block + text[place:]
     return text[:place] + block + text[place:]
 
 
-def _place_for(text: str, section: str) -> int:
+def _place_for(text: str, section: str, file: object) -> int:
     first: Line | None = None
     for line in lines(text):
         first = first or line
         if section and line.section == section:
+            if line.opens:
+                raise SetupError(
+                    f"{file}: a block comment begins on the line of [{section}]; "
+                    "let it begin on a line of its own"
+                )
             return line.end
     if section or first is None or first.section is not None:
         return 0
@@ -196,12 +216,16 @@ def without_block(text: str, file: object, newline_added: bool) -> str:
     return before + after
 
 
-def with_settings(text: str, section: str, wanted: dict[str, str]) -> str:
+def with_settings(text: str, section: str, wanted: dict[str, str], file: object) -> str:
     """Return the text with these settings in its first section of that name, or in a new one.
 
     Each line that is changed says what it was, so that `without_settings` can bring it back. A
     line whose comment opens a block comment is left alone.
+
+    Raises:
+        SetupError: There is no place for it; the message says why.
     """
+    refuse_open_comment(text, file)
     newline = line_break(text)
     head: Line | None = None
     left = dict(wanted)
@@ -210,7 +234,7 @@ def with_settings(text: str, section: str, wanted: dict[str, str]) -> str:
         if line.section is not None:
             if head is not None:
                 break
-            head = line if line.section == section else None
+            head = line if line.section == section and not line.opens else None
         elif head is not None and line.setting is not None and line.setting[0] in wanted:
             name, value = line.setting
             left.pop(name, None)

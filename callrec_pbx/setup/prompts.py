@@ -14,6 +14,11 @@ from callrec_pbx.audio.manifest import (
 from callrec_pbx.resources import resource_dir
 from callrec_pbx.setup.errors import SetupError
 
+MARK_FILE = "callrec.conf"
+"""Lies among the prompts; by AST_CONFIG() the doctor asks the PBX whether it sees that folder."""
+
+MARK = b"; Read by `callrec-pbx doctor` through the PBX.\n[callrec]\nprompts = here\n"
+
 
 @dataclass(slots=True)
 class PromptPlan:
@@ -45,17 +50,25 @@ def plan_prompts(sounds_dir: Path, written: dict[str, str]) -> PromptPlan:
     }
     for prompt in shipped.prompts:
         own = installed.find(prompt.name, prompt.language)
-        paths = {
-            rate: layout(sounds_dir).file(prompt.name, prompt.language, rate)
+        files = {
+            layout(sounds_dir).file(prompt.name, prompt.language, rate): layout(source)
+            .file(prompt.name, prompt.language, rate)
+            .read_bytes()
             for rate in SUFFIX_OF_RATE
         }
-        if (own is not None and own.imported) or XX:
+        ours: set[str] = set()
+        if own is not None and not own.imported:
+            ours = {own.sha256, own.sha256_wav16}
+        if (own is not None and own.imported) or any(
+            _foreign(path, {*ours, sha256_of(content), written.get(str(path), "")})
+            for path, content in files.items()
+        ):
             plan.kept.append(f"{prompt.language}/{prompt.name}")
             wanted[prompt.language, prompt.name] = own or prompt
             continue
         wanted[prompt.language, prompt.name] = prompt
-        for rate, path in paths.items():
-            plan.files[path] = layout(source).file(prompt.name, prompt.language, rate).read_bytes()
+        plan.files.update(files)
+    plan.files[sounds_dir / MARK_FILE] = MARK
     manifest = PromptSet(shipped.version, tuple(wanted.values())).to_json()
     plan.files[layout(sounds_dir).manifest] = manifest.encode()
     return plan

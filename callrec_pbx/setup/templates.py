@@ -10,7 +10,16 @@ from callrec_pbx.setup.errors import SetupError
 STALE_S = 3
 """Seconds after which the dialplan takes a heartbeat for the last sign of a dead listener."""
 
-LIST_ANSWERS = frozenset({b"Status", b"StatusComplete", b"EndpointList", b"EndpointListComplete"})
+LIST_ANSWERS = frozenset(
+    {
+        b"Status",
+        b"StatusComplete",
+        b"BridgeListItem",
+        b"BridgeListComplete",
+        b"EndpointList",
+        b"EndpointListComplete",
+    }
+)
 """Events that only answer an action; no filter holds those back (seen on Asterisk 22.10)."""
 
 FILTERS_BY_NAME = {18: 26, 20: 11, 21: 6, 22: 1}

@@ -38,8 +38,8 @@ def _restore(plan: Plan, path: Path, existed: bool, newline_added: bool) -> None
     content = _read(path)
     if content is None:
         return
-    text = conf.without_block(content.decode("latin-1"), path, newline_added)
-    before = conf.without_settings(text).encode("latin-1")
+    text = conf.without_settings(content.decode("latin-1"))
+    before = conf.without_block(text, path, newline_added).encode("latin-1")
     gone = not existed and not before.strip()
     plan.add(FileChange(path, content, None if gone else before, ours=False))
     backup = path.with_name(path.name + BACKUP_SUFFIX)

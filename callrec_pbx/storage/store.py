@@ -12,7 +12,7 @@ import errno
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NoReturn
 
 import structlog
@@ -62,7 +62,7 @@ class SpoolError(OSError):
 class RecordingStore:
     """The recordings directory as the listener and, by another name perhaps, the PBX see it."""
 
-    def __init__(self, directory: Path, pbx_directory: str | None = None) -> None:
+    def __init__(self, directory: Path, pbx_directory: str | PurePath | None = None) -> None:
         """Remember the directory; nothing is touched.
 
         Args:
@@ -70,7 +70,7 @@ class RecordingStore:
             pbx_directory: The same directory's path on the PBX, when that differs.
         """
         self.directory = directory
-        self.pbx_directory = (pbx_directory or str(directory)).rstrip("/")
+        self.pbx_directory = str(pbx_directory or directory).rstrip("/")
         self._root = str(directory)
         self._open = f"{self._root}/open"
 

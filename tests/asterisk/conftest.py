@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.asterisk.listener import Listener
 from tests.bed.bed import Bed
+from tests.bed.pbx_config import PbxOptions
+
+FAULTS = ("event_broke", "command_broke", "Traceback")
+"""What no listener may print, whatever is done to it."""
+
+_numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,3 +39,46 @@ async def bed(shared_bed: Bed) -> AsyncIterator[Bed]:
     """The shared bed; whatever calls the test leaves are hung up."""
     yield shared_bed
     await shared_bed.quiet()
+
+
+def install(bed: Bed) -> None:
+    """Install callrec-pbx beside a PBX that is prepared and not yet started, as a user would."""
+    bed.prepare()
+    installer = Listener(bed, bed.dir / "installer")
+    installer.folder.mkdir()
+    installer.configure("")
+    installer.cli("setup", "asterisk", "--yes")
+
+
+def new_listener(bed: Bed) -> Listener:
+    """A listener with recordings directory and catalogue of its own; not configured yet."""
+    folder = bed.dir / f"listener{next(_numbers)}"
+    folder.mkdir()
+    return Listener(bed, folder)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def installed_bed() -> AsyncIterator[Bed]:
+    """The PBX with callrec-pbx installed by its own setup, and the far end, running."""
+    bed = Bed(PbxOptions(callrec=True))
+    install(bed)
+    async with bed:
+        yield bed
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def listener(installed_bed: Bed) -> AsyncIterator[Listener]:
+    """A listener of its own for the test, which configures and starts it."""
+    found = new_listener(installed_bed)
+    yield found
+    await installed_bed.quiet()
+    found.stop()
+    text = found.log.read_text(errors="replace") if found.log.exists() else ""
+    for fault in FAULTS:
+        assert fault not in text, f"the listener printed {fault}:\n{text[-4000:]}"
+
+
+@pytest.fixture
+def prompts() -> Iterator[Path]:
+    """The English prompts as shipped, to look for in what a phone heard."""
+    yield Path(__file__).parents[2] / "prompts" / "audio" / "en"

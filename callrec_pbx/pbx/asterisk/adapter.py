@@ -160,9 +160,7 @@ class Asterisk:
         """MixMonitor; the recording's id goes onto the channel, for CDRs and for people."""
         reply = await self._do(actions.start(recording.channel, path, reminder_s))
         self._monitors[recording.leg] = Monitor(recording.channel, reply.get("MixMonitorID", ""))
-        tag = actions.set_variable(
-            recording.channel, "CALLREC_RECORDING", recording.recording_id
-        )
+        tag = actions.set_variable(recording.channel, "CALLREC_RECORDING", recording.recording_id)
         await self._do(tag)
 
     def _monitor(self, recording: RecordingFacts) -> Monitor:

@@ -24,16 +24,25 @@ REPEATED = ("Variable", "Output", "ChanVariable")
 
 _FORBIDDEN = ("\r", "\n", "\0")
 
-# Asterisk prints a caller's number as it came, and a SIP user part may hold %0d%0a: a caller can
-# put whole lines, even a whole message, between "CallerIDNum:" and "CallerIDName:" (observed on
-# 22.10; the name is escaped, the number is not). In every genuine message the name follows the
-# number, and these headers follow both; together they are longer than the 79 characters to which
-# Asterisk cuts a number, so no number can imitate them.
+# Asterisk prints a caller's number, and the number that was dialled, as they came, and a SIP user
+# part may hold %0d%0a: whoever calls can put whole lines, even a whole message, between
+# "CallerIDNum:" and "CallerIDName:" or between "Exten:" and "Priority:" (observed on 22.10; names
+# are escaped, numbers are not). In every genuine message more headers follow, and those together
+# are longer than what fits into the 79 characters to which Asterisk cuts a number.
+_OPEN_ENDS = (b"Num", b"Exten", b"DNID")
 _TAIL = re.compile(
     rb"Language: .*AccountCode: .*Context: .*Exten: .*Priority: .*Uniqueid: .*Linkedid: ", re.DOTALL
 )
-_NUMBER = re.compile(
-    r"\r\n(\w*(?:CallerID|ConnectedLine))Num: ([^\r\n]*).*\r\n\1Name: ", re.DOTALL
+_TAIL_AFTER_EXTEN = re.compile(rb"Priority: .*Uniqueid: .*Linkedid: ", re.DOTALL)
+_CLEAN = (
+    (
+        re.compile(r"\r\n(\w*(?:CallerID|ConnectedLine))Num: ([^\r\n]*).*\r\n\1Name: ", re.DOTALL),
+        r"\r\n\1Num: \2\r\n\1Name: ",
+    ),
+    (
+        re.compile(r"\r\n(\w*)Exten: ([^\r\n]*).*\r\n\1Priority: ", re.DOTALL),
+        r"\r\n\1Exten: \2\r\n\1Priority: ",
+    ),
 )
 
 
@@ -73,7 +82,8 @@ class Framer:
         found = []
         for piece in blocks:
             block = piece
-            if self._broken or b"Num: " in block[block.rfind(b"\r\n") :]:
+            last = block[block.rfind(b"\r\n") + 2 :]
+            if self._broken or last[: last.find(b":")].endswith(_OPEN_ENDS):
                 whole = self._join(block)
                 if whole is None:
                     continue
@@ -93,7 +103,10 @@ class Framer:
         """Put together a message that a caller's number has cut in pieces."""
         self._broken.append(piece)
         # The first piece may hold the tail of another channel (a transfer has two).
-        if len(self._broken) == 1 or _TAIL.search(piece) is None:
+        first = self._broken[0]
+        after_number = first[first.rfind(b"\r\n") + 2 :].partition(b":")[0].endswith(b"Num")
+        tail = _TAIL if after_number else _TAIL_AFTER_EXTEN
+        if len(self._broken) == 1 or tail.search(piece) is None:
             if sum(map(len, self._broken)) > MAX_LINE * 8:
                 self._broken = []
             return None
@@ -123,7 +136,9 @@ def parse(block: bytes) -> Message:
     try:
         return _split(text)
     except MalformedMessageError:
-        return _split(_NUMBER.sub(r"\r\n\1Num: \2\r\n\1Name: ", text))
+        for pattern, replacement in _CLEAN:
+            text = pattern.sub(replacement, text)
+        return _split(text)
 
 
 def _split(text: str) -> Message:

@@ -13,13 +13,14 @@ BUSY_MS = 5000
 """How long a statement waits for another process's transaction."""
 
 _READING = "callrec_reading"
+_REMEDY = "write it as sqlite:////var/lib/callrec-pbx/catalogue.db"
 
 
 class CatalogueError(Exception):
     """The catalogue cannot be used; the administrator must act as the text says."""
 
 
-def open_engine(url: str, *, busy_ms: int = BUSY_MS, foreign_keys: bool = True) -> Engine:
+def make_engine(url: str, *, busy_ms: int = BUSY_MS, foreign_keys: bool = True) -> Engine:
     """Prepare the connection to an existing catalogue; nothing is opened yet.
 
     SQLite runs in WAL mode, and a transaction takes the write lock when it begins: otherwise two
@@ -35,8 +36,6 @@ def open_engine(url: str, *, busy_ms: int = BUSY_MS, foreign_keys: bool = True) 
         CatalogueError: the URL is wrong.
     """
     parsed = parse(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed)
     path = sqlite_file(parsed)
 
     def connect() -> sqlite3.Connection:
@@ -66,17 +65,12 @@ def parse(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-        backend = parsed.get_backend_name()
     except ArgumentError:
-        raise CatalogueError(
-            f"catalogue.url {url!r}: is no database URL; "
-            "write it as sqlite:////var/lib/callrec-pbx/catalogue.db"
-        ) from None
-    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise CatalogueError(
-            f"catalogue.url {url!r}: names no file; "
-            "write it as sqlite:////var/lib/callrec-pbx/catalogue.db"
-        )
+        raise CatalogueError(f"catalogue.url {url!r}: is no database URL; {_REMEDY}") from None
+    if parsed.get_backend_name() != "sqlite":
+        raise CatalogueError(f"catalogue.url {url!r}: only SQLite can be used; {_REMEDY}")
+    if parsed.database in (None, "", ":memory:"):
+        raise CatalogueError(f"catalogue.url {url!r}: names no file; {_REMEDY}")
     return parsed
 
 

@@ -1,0 +1,1 @@
+"""`callrec-pbx doctor`: what is right, what is not, and how to mend it."""

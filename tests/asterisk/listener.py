@@ -1,0 +1,215 @@
+"""callrec-pbx beside the bed's PBX: installed by its own setup, run as its own process."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.storage.store import RecordingStore
+from tests.bed.ami import event
+from tests.bed.bed import Bed
+from tests.bed.far import Phone
+
+CHECKOUT = Path(__file__).parents[2]
+TRIES_S = 0.02
+
+
+class ListenerError(AssertionError):
+    """The listener did not do what the test waited for; the text has the end of its log."""
+
+
+@dataclass
+class Listener:
+    """One installation and, while it runs, one process.
+
+    Attributes:
+        rules: The TOML text of the rules, changed by `configure`.
+        recordings: The recordings directory, by one path for the listener and the PBX.
+    """
+
+    bed: Bed
+    folder: Path
+    rules: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def recordings(self) -> Path:
+        """Where audio and sidecars lie."""
+        return self.folder / "recordings"
+
+    @property
+    def config(self) -> Path:
+        """The configuration file."""
+        return self.folder / "callrec.toml"
+
+    @property
+    def log(self) -> Path:
+        """What the listener printed, of all its runs."""
+        return self.folder / "listener.log"
+
+    @property
+    def catalogue(self) -> Path:
+        """The SQLite file."""
+        return self.folder / "catalogue.db"
+
+    def configure(self, rules: str, **extra: str) -> None:
+        """Write the configuration; `extra` is TOML text by section name."""
+        self.rules, self.extra = rules, extra
+        sections = {
+            "asterisk": (
+                f'host = "127.0.0.1"\nport = {self.bed.pbx.ami_port}\n'
+                f'trunks = ["trunk"]\nconfig_dir = "{self.bed.pbx.etc}"\n'
+                f'data_dir = "{self.bed.pbx.data}"\nsecret = "bed-secret-of-callrec"\n'
+            ),
+            "recordings": f'directory = "{self.recordings}"\nmin_free_mb = 1\n',
+            "catalogue": f'url = "sqlite:///{self.catalogue}"\n',
+        }
+        for name, text in extra.items():
+            sections[name] = sections.get(name, "") + text + "\n"
+        body = "".join(f"[{name}]\n{text}\n" for name, text in sections.items())
+        self.recordings.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(f'pbx = "asterisk"\n\n{body}\n{rules}\n')
+        self.config.chmod(0o600)
+
+    def cli(self, *arguments: str, ok: tuple[int, ...] = (0,)) -> str:
+        """Run a command of ours and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "callrec_pbx.cli", "--config", str(self.config), *arguments],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode not in ok:
+            raise ListenerError(f"{arguments} ended with {done.returncode}:\n{done.stderr}")
+        return done.stdout
+
+    def start(self) -> None:
+        """Start the process; does not wait."""
+        mark = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "callrec_pbx.cli", "--config", str(self.config), "run"],
+                cwd=CHECKOUT,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, "CALLREC_LOG__FORMAT": "json"},
+            )
+        self._mark = mark
+
+    async def up(self, timeout: float = 20) -> None:
+        """Start it and wait until it is linked to the PBX."""
+        self.start()
+        await self.until(lambda: "pbx_linked" in self.log_text(), "pbx_linked", timeout)
+
+    def log_text(self) -> str:
+        """What the current run has printed so far."""
+        return self.log.read_bytes()[self._mark :].decode(errors="replace")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; SIGSTOP freezes it, SIGCONT lets it go on."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for an orderly end."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise ListenerError(f"did not end:\n{self.log_text()[-3000:]}") from None
+            self.process = None
+
+    async def until(self, done: Callable[[], bool], what: str, timeout: float = 15) -> None:
+        """Wait for something to be true, with a deadline against hanging only."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not done():
+                    await asyncio.sleep(TRIES_S)
+        except TimeoutError:
+            raise ListenerError(f"{what}: not within {timeout} s\n{self.tail()}") from None
+
+    def tail(self) -> str:
+        """The end of the listener's log and of the PBX's, for messages."""
+        ours = self.log_text()[-4000:] if self.log.exists() else ""
+        return f"--- listener\n{ours}\n{self.bed.pbx.log_tail()}"
+
+    # what it wrote
+
+    def store(self) -> RecordingStore:
+        """The recordings directory, read by the product's own reader."""
+        return RecordingStore(self.recordings)
+
+    def call_facts(self) -> list[CallFacts]:
+        """All calls with a sidecar, oldest first."""
+        store = self.store()
+        found = [store.read_call(p) for p in store.sidecars() if p.name.endswith(".call.json")]
+        return sorted(found, key=lambda call: call.started_at)
+
+    def recording_facts(self) -> list[RecordingFacts]:
+        """All recordings with a sidecar, oldest first."""
+        store = self.store()
+        found = [store.read(p)[0] for p in store.sidecars() if not p.name.endswith(".call.json")]
+        return sorted(found, key=lambda recording: recording.created_at)
+
+    def audio(self, recording: RecordingFacts) -> Path:
+        """Where that recording's audio lies."""
+        return self.store().audio_path(recording)
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """Ask the catalogue directly."""
+        with sqlite3.connect(f"file:{self.catalogue}?mode=ro", uri=True) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(sql)]
+
+    async def ended(self, calls: int, timeout: float = 20) -> list[CallFacts]:
+        """Wait until that many calls (merged ones not counted) have their outcome."""
+
+        def outcomes() -> list[CallFacts]:
+            return [c for c in self.call_facts() if c.outcome is not None and not c.merged_into]
+
+        await self.until(lambda: len(outcomes()) >= calls, f"{calls} ended calls", timeout)
+        return outcomes()
+
+    async def recording(self, state: str, count: int = 1, timeout: float = 15) -> RecordingFacts:
+        """Wait until that many recordings are in that state; return the newest of them."""
+
+        def found() -> list[RecordingFacts]:
+            return [r for r in self.recording_facts() if r.state.value == state]
+
+        await self.until(lambda: len(found()) >= count, f"{count} recordings {state}", timeout)
+        return found()[-1]
+
+    async def key(self, agent: Phone, digits: str) -> None:
+        """Let an agent use an in-call key, and wait until its subroutine is over.
+
+        While the PBX plays the confirmation it listens to no further digits.
+        """
+        mark = self.bed.pbx_ami.mark()
+        await agent.press(digits)
+        over = event("Newexten", Context="callrec-key", Application="Return")
+        await self.bed.pbx_ami.wait_for(over, 10, since=mark)
+
+    async def idle(self, timeout: float = 20) -> None:
+        """Wait until every call and recording has come to its end, as the markers say."""
+        opened = self.recordings / "open"
+        await self.until(lambda: not opened.exists() or not any(opened.iterdir()), "idle", timeout)

@@ -1,0 +1,273 @@
+"""The configuration file and the environment."""
+
+from datetime import time
+from pathlib import Path
+
+import pytest
+
+from callrec_pbx.config import Config, ConfigError, load_config, parse_config
+from callrec_pbx.config.load import EXAMPLE
+from callrec_pbx.domain.policy import CallInQuestion
+from callrec_pbx.domain.words import ConsentMode, Direction, Mode, OnTrouble, Outcome
+
+FILE = Path("/etc/callrec-pbx/callrec.toml")
+
+RULES = """
+[policy]
+excluded_numbers = ["+49800*"]
+
+[[rule]]
+name = "board"
+line = "301"
+mode = "never"
+
+[[rule]]
+name = "support"
+direction = ["inbound", "internal"]
+queue = ["support", "sup*"]
+mode = "always_pausable"
+consent = "opt_out"
+language = "de"
+reminder_s = 15
+"""
+
+
+def read(text: str) -> Config:
+    return parse_config(text, FILE)
+
+
+def problem(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    return str(caught.value)
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CALLREC_CONFIG", "CALLREC_ASTERISK__PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_example_is_the_defaults_and_its_comments_are_too() -> None:
+    example = EXAMPLE.read_text()
+    assert read(example) == read("")
+    settings = [
+        line.removeprefix("# ")
+        for line in example.splitlines()
+        if not line.startswith("# [[rule]]")
+    ]
+    before_rules = "\n".join(settings).split("The rules, in order")[0]
+    uncommented = "\n".join(
+        line for line in before_rules.splitlines() if line.startswith("[") or " = " in line
+    )
+    config = read(uncommented)
+    assert config.keys == read("").keys
+    assert config.asterisk.ping_interval_s == read("").asterisk.ping_interval_s
+
+
+def test_the_examples_rules_can_be_used() -> None:
+    text = EXAMPLE.read_text()
+    rules = text[text.index("# [[rule]]") :]
+    config = read("\n".join(line.removeprefix("#").strip() for line in rules.splitlines()))
+    assert [rule.name for rule in config.rules] == ["board", "support", "rest"]
+
+
+def test_rules_reach_the_domain_complete() -> None:
+    config = read(RULES + "[retention]\ndefault_days = 90\n[prompts]\nlanguage = 'sv'\n")
+    board, support = config.rules
+    assert (board.line, board.mode, board.language) == (("301",), Mode.NEVER, "sv")
+    assert support.direction == (Direction.INBOUND, Direction.INTERNAL)
+    assert support.queue == ("support", "sup*")
+    assert support.consent is ConsentMode.OPT_OUT
+    assert (support.language, support.retention_days, support.reminder_s) == ("de", 90, 15)
+    decision = config.policy().decide(
+        CallInQuestion(Direction.INBOUND, "302", queue="support", numbers=("+491",))
+    )
+    assert (decision.outcome, decision.rule) == (Outcome.RECORDED, "support")
+    assert decision.policy_version == config.policy().version
+    excluded = config.policy().decide(CallInQuestion(None, None, numbers=("+498001",)))
+    assert excluded.outcome is Outcome.EXCLUDED
+
+
+def test_the_version_follows_from_the_rules_alone() -> None:
+    version = read(RULES).policy().version
+    assert version == read("[log]\nlevel = 'debug'\n" + RULES).policy().version
+    assert version == read(RULES.replace('line = "301"', 'line = ["301"]')).policy().version
+    assert version != read(RULES.replace('"301"', '"302"')).policy().version
+    assert version != read(RULES.replace("+49800*", "+49801*")).policy().version
+
+
+def test_a_rule_may_forget_its_retention_default() -> None:
+    assert read(RULES).rules[1].retention_days is None
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[asterisk]\nport = 70000", ["asterisk.port = 70000", "65535", "5038"]),
+        ("[asterisk]\nport = true", ["asterisk.port = true", "number"]),
+        ("[asterisk]\nhosst = 'x'", ["asterisk.hosst", "did you mean host?"]),
+        ("bogus = 1", ["bogus: there is no such setting", "known are"]),
+        ("[[rules]]\nname = 'a'", ["rules: there is no such setting", "did you mean rule?"]),
+        ("pbx = 'freeswitch'", ['pbx = "freeswitch"', "use one of asterisk"]),
+        ("[asterisk]\nhost = 'a\\r\\nb'", ["asterisk.host", "not a host name"]),
+        ("[asterisk]\nusername = 'a]b'", ["asterisk.username", "manager user"]),
+        ("[asterisk]\nusername = 'general'", ["asterisk.username", "manager user"]),
+        ("[asterisk]\nconfig_dir = 'etc'", ["asterisk.config_dir", "absolute path"]),
+        ("[asterisk]\ndata_dir = '/a/../b'", ["asterisk.data_dir", "without .."]),
+        ("[asterisk]\ntrunks = ['a b']", ["asterisk.trunks", "pattern"]),
+        ("[recordings]\ndirectory = '/a,b'", ['recordings.directory = "/a,b"', "absolute path"]),
+        ("[recordings]\ndirectory = '/${x}'", ["recordings.directory", "absolute path"]),
+        ("[catalogue]\nurl = 'sqlite:///x.db'", ["catalogue.url", "four slashes"]),
+        ("[prompts]\nlanguage = 'xx'", ['prompts.language = "xx"', "de, en, nb, sv"]),
+        ("[keys]\npause = '#1x'", ['keys.pause = "#1x"', "#1"]),
+        ("[keys]\npause = '#2'", ["keys: pause and start are both #2"]),
+        ("[keys]\npause = '#'", ["keys: pause (#) and start (#2)", "begins"]),
+        ("[keys]\npause = 1", ["keys.pause = 1", "string"]),
+        ("[offer]\nwait_ms = 501", ["offer.wait_ms = 501", "500"]),
+        ("[offer]\non_unavailable = 'hangup'", ["offer.on_unavailable", "did you mean hang_up?"]),
+        ("[retention]\nrun_at = '25:00'", ['retention.run_at = "25:00"', "03:15"]),
+        ("[retention]\nrun_at = 315", ["retention.run_at = 315", "03:15"]),
+        ("[retention]\ndefault_days = 0", ["retention.default_days = 0", "90"]),
+        ("[log]\nformat = 'xml'", ['log.format = "xml"', "console, json"]),
+        ("[policy]\nexcluded_numbers = ['_0X.']", ["policy.excluded_numbers", "dialplan pattern"]),
+        ("[[rule]]\nmode = 'never'", ["rule 1 name: is missing"]),
+        ("[[rule]]\nname = 'a'", ['rule 1 "a" mode: is missing', "such as never"]),
+        ("[[rule]]\nname = 'a'\nmode = 'allways'", ['rule 1 "a" mode = "allways"', "always?"]),
+        ("[[rule]]\nname = 'a'\nmode = 'always'", ['rule 1 "a"', "consent is missing", "opt_in"]),
+        ("[[rule]]\nname = 'a'\nmode = 'never'\nreminder_s = 5", ['rule 1 "a" reminder_s = 5']),
+        ("[[rule]]\nname = 'a'\nmode = 'never'\nreminder_s = 91", ['rule 1 "a" reminder_s = 91']),
+        ("[[rule]]\nname = 'a'\nmode = 'never'\nnumber = '0[1-9]'", ['"a" number', "pattern"]),
+        ("[[rule]]\nname = 'a'\nmode = 'never'\nlanguage = 'fr'", ['"a" language = "fr"', "sv"]),
+        ("[[rule]]\nname = 'a'\nmode = 'never'\ndirecton = 'x'", ['"a" directon', "direction?"]),
+        ("[[rule]]\nname = 'a'\nmode = 'never'\nwhisper = 'no'", ['rule 1 "a" whisper = "no"']),
+        ("[[rule]]\nname = ' '\nmode = 'never'", ["rule 1", "name", "60 printable"]),
+        (
+            "[[rule]]\nname = 'a'\nmode = 'never'\n[[rule]]\nname = 'a'\nmode = 'never'",
+            ['rule 2 "a" name', "rule 1 has that name"],
+        ),
+        ("a = 1\n[asterisk\nb = 1", ["is not TOML", "line 2"]),
+    ],
+)
+def test_a_bad_value_names_file_key_value_and_remedy(text: str, parts: list[str]) -> None:
+    said = problem(text)
+    assert said.startswith(f"{FILE}: ")
+    assert "; " in said
+    for part in parts:
+        assert part in said
+
+
+def test_all_problems_are_told_at_once() -> None:
+    said = problem("[asterisk]\nport = 0\n[log]\nlevel = 'x'\n")
+    assert "asterisk.port" in said
+    assert "log.level" in said
+
+
+@pytest.mark.parametrize("secret", ["abc;def12", "short", "with space1", "x" * 129])
+def test_a_secret_is_never_shown(secret: str) -> None:
+    said = problem(f"[asterisk]\nsecret = '{secret}'")
+    assert "asterisk.secret = (not shown)" in said
+    assert secret not in said
+    assert "abcdefgh" not in repr(read("[asterisk]\nsecret = 'abcdefgh'"))
+
+
+def test_a_password_in_a_url_is_never_shown() -> None:
+    assert "hunter2" not in problem("[catalogue]\nurl = 'postgresql://a:hunter2@b/c'")
+
+
+def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLREC_ASTERISK__PORT", "5039")
+    monkeypatch.setenv("CALLREC_ASTERISK__SECRET", "from-the-environment")
+    monkeypatch.setenv("CALLREC_RETENTION__CALL_DAYS", "30")
+    monkeypatch.setenv("CALLREC_ASTERISK__TRUNKS", '["a", "b"]')
+    config = read("[asterisk]\nport = 5038\nusername = 'rec'")
+    assert (config.asterisk.port, config.asterisk.username) == (5039, "rec")
+    assert config.asterisk.secret.get_secret_value() == "from-the-environment"
+    assert config.retention.call_days == 30
+    assert config.asterisk.trunks == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("CALLREC_ASTERISK__PORT", "x", "environment CALLREC_ASTERISK__PORT: asterisk.port"),
+        ("CALLREC_ASTERISK__PROT", "1", "CALLREC_ASTERISK__PROT: there is no such setting"),
+        ("CALLREC_ASTERSIK__PORT", "1", "did you mean asterisk?"),
+        ("CALLREC_ASTERISK__TRUNKS", "a", "JSON"),
+    ],
+)
+def test_a_bad_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, part: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert part in problem("")
+
+
+def test_other_variables_of_ours_are_not_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLREC_CACHE", "/var/cache")
+    assert read("").asterisk.port == 5038
+
+
+def test_where_the_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[asterisk]\nport = 1\n")
+    other = tmp_path / "b.toml"
+    other.write_text("[asterisk]\nport = 2\n")
+    monkeypatch.setenv("CALLREC_CONFIG", str(other))
+    assert load_config(file).asterisk.port == 1
+    assert load_config().asterisk.port == 2
+    assert load_config().path == other
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file; .*setup asterisk"):
+        load_config(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_config(tmp_path / "latin.toml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+def test_the_secrets_file_beside_the_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "callrec.toml"
+    file.write_text("")
+    assert load_config(file).asterisk.secret.get_secret_value() == ""
+    (tmp_path / "asterisk.secret").write_text("abcdefgh1\n")
+    assert load_config(file).asterisk.secret.get_secret_value() == "abcdefgh1"
+    other = tmp_path / "other"
+    file.write_text(f"[asterisk]\nsecret_file = '{other}'\n")
+    other.write_text("zyxwvuts\n")
+    assert load_config(file).asterisk.secret.get_secret_value() == "zyxwvuts"
+    other.write_text("has a blank\n")
+    with pytest.raises(ConfigError, match=r"other: the secret .*\; use letters") as caught:
+        load_config(file)
+    assert "blank" not in str(caught.value)
+
+
+def test_frozen() -> None:
+    config = read("")
+    with pytest.raises(Exception, match="frozen"):
+        config.asterisk.port = 1
+
+
+def test_values() -> None:
+    config = read("[recordings]\ndirectory = '/a'\npbx_directory = '/b'\n")
+    assert config.recordings.as_seen_by_pbx == Path("/b")
+    assert read("").recordings.as_seen_by_pbx == read("").recordings.directory
+    assert config.retention.run_at == time(3, 15)
+    assert config.offer.on_unavailable is OnTrouble.CONTINUE
+    assert config.asterisk.is_trunk("trunk-a")
+    assert not config.asterisk.is_trunk("a-trunk")
+    assert config.asterisk.sounds_dir == Path("/var/lib/asterisk/sounds/callrec")
+
+
+def test_languages_of_the_administrators_own_prompts_count(tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds" / "callrec"
+    sounds.mkdir(parents=True)
+    (sounds / "manifest.json").write_text(
+        '{"version": "1", "prompts": [{"name": "announce", "language": "fr", "text": "",'
+        f' "sha256": "{"0" * 64}", "duration_ms": 1, "version": "i1"}}]}}'
+    )
+    text = f"[asterisk]\ndata_dir = '{tmp_path}'\n[prompts]\nlanguage = 'fr'\n"
+    assert read(text).prompts.language == "fr"

@@ -1,0 +1,1 @@
+"""The demonstration: real calls on a real Asterisk with callrec-pbx beside it."""

@@ -1,0 +1,139 @@
+"""`python -m tests.demo`: places two real calls and shows what came of them.
+
+Exit status 0 when everything that should happen did, 1 when something did not, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from tests.asterisk.listener import ListenerError
+from tests.bed.ami import AmiError
+from tests.bed.asterisk import REPOSITORY, BedError
+from tests.demo import calls, checks, stay
+from tests.demo.checks import Check
+from tests.demo.house import House
+from tests.demo.screen import Screen
+
+OUTPUT = REPOSITORY / "demo-output"
+
+
+class DemoError(Exception):
+    """Something that should have happened did not; the checks above say what."""
+
+
+async def demonstrate(screen: Screen, output: Path) -> None:
+    """Place both calls and show what came of them.
+
+    Raises:
+        DemoError: Something that should have happened did not.
+    """
+    screen.chapter("A PBX, and callrec-pbx beside it")
+    async with House(screen) as house:
+        screen.chapter("Call (a): the caller stays on, the agent pauses")
+        a = await calls.stays_on(house)
+        screen.chapter("Call (b): the caller does not want to be recorded")
+        b = await calls.declines(house)
+
+        listener = house.listener
+        call_a, call_b = listener.call_facts()
+        recordings = listener.recording_facts()
+        screen.chapter("What was measured")
+        found = [
+            *_show("call (a)", checks.of_a(house, call_a, _of(recordings, call_a), a), screen),
+            *_show("call (b)", checks.of_b(house, call_b, recordings, b), screen),
+        ]
+        screen.chapter("What the catalogue says")
+        for command in (["recordings", "list"], ["account"]):
+            screen.happened("$", f"callrec-pbx {' '.join(command)}")
+            screen.output(listener.cli(*command))
+        screen.chapter("The sidecar of call (a)")
+        kept = _keep(house, _of(recordings, call_a), output)
+        for file in kept:
+            if file.suffix == ".json":
+                screen.console.print_json(json.dumps(json.loads(file.read_text())))
+        screen.chapter("The audio of call (a)")
+        for file in kept:
+            screen.output(str(file.relative_to(Path.cwd())))
+        screen.console.print()
+    missing = [check for check in found if not check.good]
+    if missing:
+        raise DemoError("; ".join(f"{check.what}: {check.found}" for check in missing))
+    screen.console.print(
+        Text(f"All {len(found)} checks are good, after {screen.elapsed_s:.0f} s.", "bold green")
+    )
+
+
+def _of(recordings: list[RecordingFacts], call: CallFacts) -> list[RecordingFacts]:
+    return [recording for recording in recordings if recording.call_id == call.call_id]
+
+
+def _show(title: str, found: list[Check], screen: Screen) -> list[Check]:
+    table = Table(title, "found", "", width=screen.console.width)
+    for check in found:
+        sign = Text("✓", "green") if check.good else Text("✗", "bold red")
+        table.add_row(Text(check.what), Text(check.found), sign)
+    screen.console.print(table)
+    return found
+
+
+def _keep(house: House, recordings: list[RecordingFacts], output: Path) -> list[Path]:
+    """Copy audio and sidecar to where they outlive the house."""
+    output.mkdir(parents=True, exist_ok=True)
+    store = house.listener.store()
+    files = [path for r in recordings for path in (store.audio_path(r), store.sidecar_path(r))]
+    return [Path(shutil.copy2(file, output)) for file in files if file.exists()]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
+    parser.add_argument("--stay", action="store_true", help="keep everything running until Ctrl-C")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder for the audio")
+    parser.add_argument("--picture", type=Path, help="SVG file to draw what was shown to")
+    return parser.parse_args()
+
+
+async def _run(arguments: argparse.Namespace, screen: Screen) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    if arguments.stay:
+        await stay.stay(screen)
+    else:
+        await demonstrate(screen, arguments.output.resolve())
+
+
+def main() -> int:
+    """Run the demonstration and return the exit status."""
+    arguments, screen = _arguments(), Screen()
+    try:
+        asyncio.run(_run(arguments, screen))
+    except asyncio.CancelledError:
+        screen.output("stopped")
+        return 0 if arguments.stay else 130
+    except (DemoError, ListenerError, BedError, AmiError) as error:
+        log = arguments.output / "failure.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("\n".join([str(error), *getattr(error, "__notes__", [])]))
+        short = str(error).partition("\n")[0]
+        screen.console.print(Text(f"The demonstration failed: {short}", "bold red"))
+        screen.console.print(f"The logs are in {log}")
+        return 1
+    if arguments.picture:
+        screen.save(arguments.picture, "make demo")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

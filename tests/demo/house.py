@@ -1,0 +1,130 @@
+"""A PBX, its far end, and callrec-pbx installed beside it and running."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.asterisk.listener import Listener
+from tests.bed.bed import Bed
+from tests.bed.pbx_config import PbxOptions
+from tests.demo.screen import Screen
+
+LANGUAGE = "en"
+
+SECTIONS = """\
+pbx = "asterisk"
+
+[asterisk]
+port = {port}
+trunks = ["trunk"]
+config_dir = "{etc}"
+data_dir = "{data}"
+
+[recordings]
+directory = "{recordings}"
+min_free_mb = 1
+
+[catalogue]
+url = "sqlite:///{catalogue}"
+
+"""
+
+RULES = """\
+[[rule]]
+name = "calls-from-outside"
+direction = "inbound"
+mode = "always_pausable"
+consent = "opt_out"
+retention_days = 90
+
+[[rule]]
+name = "calls-to-outside"
+direction = "outbound"
+mode = "always_pausable"
+consent = "announce"
+retention_days = 90
+"""
+
+
+class House:
+    """Everything that a call needs, as an administrator sets it up.
+
+    Use as an async context manager; nothing of it is left afterwards.
+
+    Attributes:
+        bed: The PBX and its far end.
+        listener: callrec-pbx.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self.bed = Bed(PbxOptions(callrec=True))
+        self.listener = Listener(self.bed, self.bed.dir / "callrec")
+
+    async def __aenter__(self) -> Self:
+        """Start and install; whatever goes wrong, nothing stays behind."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop everything and remove its files."""
+        with self.screen.step("stop everything"):
+            await self._stop()
+
+    async def _start(self) -> None:
+        screen, pbx, cli = self.screen, self.bed.pbx, self.listener.cli
+        with screen.step("start a PBX, and a second Asterisk as the far end") as note:
+            await self.bed.start()
+            note((await pbx.rx("core show version")).partition(" built")[0])
+        self._configure()
+        with screen.step("callrec-pbx setup asterisk --yes --reload") as note:
+            done = cli("setup", "asterisk", "--yes", "--reload", "--asterisk", str(pbx.cli))
+            files = sum(line.startswith("create ") for line in done.splitlines())
+            note(f"{files} files put in place")
+        with screen.step("callrec-pbx migrate") as note:
+            note(cli("migrate").strip())
+        with screen.step("callrec-pbx run"):
+            await self.listener.up()
+        with screen.step("callrec-pbx doctor"):
+            self.report = cli("doctor")
+
+    def _configure(self) -> None:
+        pbx, listener = self.bed.pbx, self.listener
+        listener.folder.mkdir()
+        listener.config.write_text(
+            SECTIONS.format(
+                port=pbx.ami_port,
+                etc=pbx.etc,
+                data=pbx.data,
+                recordings=listener.recordings,
+                catalogue=listener.catalogue,
+            )
+            + RULES
+        )
+
+    async def _stop(self) -> None:
+        try:
+            self.listener.stop()
+        finally:
+            await self.bed.stop()
+
+    def prompt(self, name: str) -> Path:
+        """Return the audio of a prompt as the PBX plays it."""
+        return self.bed.pbx.data / "sounds" / "callrec" / LANGUAGE / f"{name}.wav"
+
+    def command(self, *arguments: str) -> str:
+        """Return the command line that runs a command of ours against this house."""
+        program = Path(os.environ.get("VIRTUAL_ENV", ".venv")) / "bin" / "callrec-pbx"
+        return " ".join([str(program), "--config", str(self.listener.config), *arguments])
