@@ -6,7 +6,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -107,8 +106,8 @@ def tell(error: Exception) -> int:
     a defect or the machine's trouble (status 1).
     """
     if type(error).__module__.partition(".")[0] == OUR_PACKAGE:
-        click.echo(f"callrec-pbx: {error}", err=True)
+        typer.echo(f"callrec-pbx: {error}", err=True)
         return 2
     kind = type(error).__name__
-    click.echo(f"callrec-pbx: {kind}: {error} (--debug shows where)", err=True)
+    typer.echo(f"callrec-pbx: {kind}: {error} (--debug shows where)", err=True)
     return 1

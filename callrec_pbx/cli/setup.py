@@ -1,6 +1,7 @@
 """`callrec-pbx setup asterisk`: shows what it would change, asks, and does it."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.syntax import Syntax
 
+from callrec_pbx.audio.manifest import SUFFIX_OF_RATE
 from callrec_pbx.config import Config, config_path, load_config
 from callrec_pbx.setup.apply import apply
 from callrec_pbx.setup.asterisk import asterisk_version, first_configuration, plan_setup
@@ -17,6 +19,8 @@ from callrec_pbx.setup.reload import RELOADS, reload_asterisk
 from callrec_pbx.setup.undo import plan_undo
 
 app = typer.Typer(help="Put callrec-pbx beside the PBX.", no_args_is_help=True)
+
+AUDIO = SUFFIX_OF_RATE.values()
 
 DIALPLAN_LINES = """\
 In your dialplan, before Dial or Queue:
@@ -84,11 +88,16 @@ def _show(plan: Plan) -> None:
     for change in plan.files:
         if change.action == "change" and (diff := change.diff()):
             console.print(Syntax(diff, "diff", theme="ansi_dark", background_color="default"))
-    for folder in plan.folders:
-        typer.echo(f"make folder {folder.path}")
+    for new in plan.folders:
+        typer.echo(f"make folder {new.path}")
+    audio: Counter[tuple[str, Path]] = Counter()
     for change in plan.files:
-        if change.action != "change" or not change.diff():
+        if change.path.suffix in AUDIO:
+            audio[change.action, change.path.parent] += 1
+        elif change.action != "change":
             typer.echo(f"{change.action} {change.path}")
+    for (action, folder), count in audio.items():
+        typer.echo(f"{action} {count} audio files in {folder}")
     for old in plan.old_folders:
         typer.echo(f"remove folder {old}, if it is empty then")
     for note in plan.notes:

@@ -24,7 +24,7 @@ async def check_rights(probe: PbxProbe, config: Config) -> AsyncIterator[Finding
     """Each class of rights, by an action that has no effect."""
     missing = []
     for right, action, headers in (
-        ("call", "Hangup", {"Channel": NOBODY}),
+        ("call", "Setvar", {"Channel": NOBODY, "Variable": "CALLREC_DOCTOR", "Value": "1"}),
         ("system", "MixMonitor", {"Channel": NOBODY}),
         ("reporting", "ShowDialPlan", {"Context": NOBODY}),
     ):

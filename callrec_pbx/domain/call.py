@@ -1,6 +1,6 @@
 """One call: its legs, parties' consents, recordings, and the one outcome that it ends in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from callrec_pbx.domain.facts import CallFacts, ConsentFacts, Decision, LegFacts
@@ -45,6 +45,8 @@ class Leg:
     demanded: bool = False
     awaits_key: bool = False
     offline_paused: bool = False
+    kept_off: bool = False
+    """A pause has failed: not recorded again unless the agent asks for it."""
     bridged_at: datetime | None = None
     ended_at: datetime | None = None
     whispered_at: datetime | None = None
@@ -106,6 +108,11 @@ class Call:
         """Follow the table; an unlisted pair keeps the state."""
         self.state = TABLE.get((self.state, input_), self.state)
 
+    def answer(self, at: datetime) -> None:
+        """Two parties talk now."""
+        self.answered_at = at
+        self.move("bridged")
+
     @property
     def refused(self) -> bool:
         """Whether nothing more of this call may be recorded."""
@@ -115,6 +122,11 @@ class Call:
         """Hold a refusal for the rest of the call, through every transfer."""
         self.refused_by = self.refused_by or who
         self.move("refused")
+
+    def add_ref(self, ref: str) -> None:
+        """Note another id that the PBX has for this call."""
+        if ref not in self.refs:
+            self.refs.append(ref)
 
     def absorb(self, other: "Call") -> None:
         """Take over the legs, consents and recordings of a call that turned out to be this one."""
@@ -127,7 +139,8 @@ class Call:
         self.recordings += other.recordings
         self.skipped |= other.skipped
         self.transfers += other.transfers
-        self.refs += [ref for ref in other.refs if ref not in self.refs]
+        for ref in other.refs:
+            self.add_ref(ref)
         self.consents += other.consents
         self.withdrawn = self.withdrawn or other.withdrawn
         self.direction = _widest(self.direction, other.direction)
@@ -143,8 +156,14 @@ class Call:
             self.move("bridged")
         if other.refused:
             self.refuse(other.refused_by)
-        other.live, other.recordings, other.consents = {}, [], []
+        other.live, other.gone, other.recordings, other.consents = {}, [], [], []
         other.merged_into = self.call_id
+
+    def close_gone(self, at: datetime) -> None:
+        """Legs that were there before a restart and are not any more ended by now."""
+        self.gone = [
+            facts if facts.ended_at else replace(facts, ended_at=at) for facts in self.gone
+        ]
 
     @property
     def settled(self) -> bool:
@@ -197,6 +216,10 @@ class Call:
     def _talk_ms(self, at: datetime) -> float:
         return 0.0 if self.answered_at is None else (at - self.answered_at).total_seconds() * 1000
 
+    def _held(self) -> str:
+        """What an open call must not forget when the listener is restarted."""
+        return "consent_withdrawn" if self.withdrawn else self.refused_by
+
     def consent_of(self, leg: str) -> ConsentFacts | None:
         """The evidence kept for that party, if it was asked."""
         return next((c for c in self.consents if c.party == leg), None)
@@ -232,7 +255,7 @@ class Call:
             answered_at=self.answered_at,
             ended_at=self.ended_at,
             outcome=self.outcome,
-            reason=self.reason,
+            reason=self.reason or self._held(),
             rule=decision.rule if decision else "",
             policy_version=decision.policy_version if decision else "",
             merged_into=self.merged_into,

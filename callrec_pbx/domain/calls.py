@@ -16,6 +16,7 @@ from callrec_pbx.domain.commands import (
     Command,
     HangUpCall,
     SaveCall,
+    SaveRecording,
     SetTimer,
 )
 from callrec_pbx.domain.facts import ConsentFacts, Decision, PromptBook
@@ -37,6 +38,9 @@ Commands = list[Command]
 
 CLOSED_KEPT = 1000
 """Calls remembered after their end, for what is still written about them."""
+
+DEPARTED_KEPT = 10_000
+"""Legs remembered after their hangup, so that a late event does not bring one back to life."""
 
 
 class Calls:
@@ -60,6 +64,7 @@ class Calls:
         self.bridges: dict[str, dict[str, Leg]] = {}
         self.recordings: dict[str, Recording] = {}
         self.closed: OrderedDict[str, Call] = OrderedDict()
+        self.departed: OrderedDict[str, None] = OrderedDict()
         self.ignored: Counter[str] = Counter()
         self._handlers: dict[type, Callable[..., Commands]] = {
             events.LegCreated: self._leg_created,
@@ -89,27 +94,37 @@ class Calls:
 
     # legs
 
-    def leg_of(self, who: events.Who, at: datetime) -> Leg:
-        """The leg spoken of; made when it is new, moved when the PBX has merged its call."""
+    def leg_of(self, who: events.Who, at: datetime, call: Call | None = None) -> Leg:
+        """The leg spoken of; when it is new, made in that call or in the one the PBX names."""
         leg = self.legs.get(who.leg)
         if leg is not None:
             leg.number = leg.number or who.number
             leg.name = leg.name or who.name
             leg.channel = who.channel
+            if leg.recording is not None:
+                leg.recording.channel = who.channel
             return leg
-        call = self.by_ref.get(who.ref)
+        call = call or self.by_ref.get(who.ref)
         if call is None or call.ended_at is not None:
             call = Call(self.new_id(at), [who.ref], at)
             self.calls[call.call_id] = call
             self.by_ref[who.ref] = call
         leg = Leg(who.leg, who.channel, who.kind, who.line, who.number, who.name, at, call)
         self.legs[who.leg] = leg
+        self.departed.pop(who.leg, None)
         call.live[who.leg] = leg
         return leg
 
     def _leg_created(self, event: events.LegCreated) -> Commands:
-        self.leg_of(event.who, event.at)
+        if not self._has_left(event.who.leg, "created"):
+            self.leg_of(event.who, event.at)
         return []
+
+    def _has_left(self, leg: str, what: str) -> bool:
+        if leg not in self.departed:
+            return False
+        self.ignored[f"{what}: leg has hung up"] += 1
+        return True
 
     def _known(self, leg: str, what: str) -> Leg | None:
         found = self.legs.get(leg)
@@ -120,6 +135,8 @@ class Calls:
     # the offer and the consent
 
     def _call_offered(self, event: events.CallOffered) -> Commands:
+        if self._has_left(event.who.leg, "offered"):
+            return []
         leg = self.leg_of(event.who, event.at)
         call = leg.call
         self.note_offer(call, leg, event)
@@ -188,21 +205,24 @@ class Calls:
 
     def _consent_reported(self, event: events.ConsentReported) -> Commands:
         leg = self._known(event.leg, "consent")
-        if leg is None:
+        if leg is None or not self.note_consent(leg, event):
             return []
+        commands: Commands = [SaveCall(leg.call.facts())]
+        return commands + self.consider_all(leg.call, event.at)
+
+    def note_consent(self, leg: Leg, event: events.ConsentReported) -> bool:
+        """Keep what came of asking a party, and say whether that changes anything."""
         call = leg.call
         evidence = self._evidence(leg, event)
         before = leg.consent
         leg.consent = consent.after(before, evidence.outcome.value)
         if leg.consent is before:
-            return []
+            return False
         call.consents = [c for c in call.consents if c.party != leg.leg] + [evidence]
-        if leg.consent is Consent.DECLINED:
-            call.refuse("declined")
-        elif leg.consent is Consent.NO_ANSWER and event.mode is ConsentMode.OPT_IN:
-            call.refuse("no_answer")
-        commands: Commands = [SaveCall(call.facts())]
-        return commands + self.consider_all(call, event.at)
+        refusal = consent.refusal(leg.consent, event.mode)
+        if refusal:
+            call.refuse(refusal)
+        return True
 
     def _evidence(self, leg: Leg, event: events.ConsentReported) -> ConsentFacts:
         prompt = self.prompts.find(event.prompt, event.language)
@@ -234,25 +254,41 @@ class Calls:
     # bridges
 
     def _leg_bridged(self, event: events.LegBridged) -> Commands:
+        if self._has_left(event.who.leg, "bridged"):
+            return []
         leg = self.leg_of(event.who, event.at)
         self.enter_bridge(leg, event.bridge, event.holding, event.at)
-        if event.holding:
+        if not leg.bridge:
             return []
-        commands = self._merge_by(leg, event.who.ref, event.at)
+        commands = self.merge_by(leg, event.who.ref, event.at)
         bridge = self.bridges[event.bridge]
         for member in list(bridge.values()):
             commands += self.merge(leg.call, member.call, event.at)
-        if len(bridge) > 1 and leg.call.answered_at is None:
-            leg.call.answered_at = event.at
-            leg.call.move("bridged")
+        answered = len(bridge) > 1 and leg.call.answered_at is None
+        if answered:
+            leg.call.answer(event.at)
+            if leg.call.direction is None:
+                self.note_unoffered(leg.call)
         for member in list(bridge.values()):
             commands += self.consider(member, event.at)
-        return commands
+        # So that a listener that is restarted knows of a call that nobody offered.
+        return [*commands, SaveCall(leg.call.facts())] if answered else commands
+
+    def note_unoffered(self, call: Call) -> None:
+        """Without an offer (passive mode): as the legs tell, in the order of their creation."""
+        call.direction = self.direction_of(call)
+        legs = [leg for leg in call.live.values() if leg.kind is not LegKind.OTHER]
+        legs.sort(key=lambda leg: leg.created_at)
+        for leg in legs[:1]:
+            call.offering_leg = leg.leg
+            call.a_number, call.a_name = leg.line or leg.number, leg.name
+        for leg in legs[1:2]:
+            call.b_number = call.c_number = leg.line or leg.number
 
     def enter_bridge(self, leg: Leg, bridge: str, holding: bool, at: datetime) -> None:
-        """Note where a leg is; a holding bridge is a place where nobody talks."""
+        """Note where a leg is; in a holding bridge, or none (empty), nobody talks."""
         self._leave_bridge(leg)
-        if holding:
+        if holding or not bridge:
             return
         leg.bridge = bridge
         leg.bridged_at = leg.bridged_at or at
@@ -274,10 +310,11 @@ class Calls:
             self._leave_bridge(leg)
         return []
 
-    def _merge_by(self, leg: Leg, ref: str, at: datetime) -> Commands:
+    def merge_by(self, leg: Leg, ref: str, at: datetime) -> Commands:
+        """Make one call of that leg's and the one that the PBX now says it belongs to."""
         other = self.by_ref.get(ref)
-        if other is None:
-            leg.call.refs.append(ref)
+        if other is None or other.ended_at is not None:
+            leg.call.add_ref(ref)
             self.by_ref[ref] = leg.call
             return []
         return self.merge(leg.call, other, at)
@@ -287,16 +324,26 @@ class Calls:
         if one is two or one.ended_at is not None or two.ended_at is not None:
             return []
         older, younger = sorted((one, two), key=lambda call: (call.started_at, call.call_id))
+        moved = younger.recordings
         older.absorb(younger)
         younger.ended_at = at
         younger.close()
         for ref in younger.refs:
             self.by_ref[ref] = older
         self.calls.pop(younger.call_id, None)
+        self._remember(younger)
         commands: Commands = [SaveCall(older.facts()), SaveCall(younger.facts())]
+        commands += [SaveRecording(recording.facts()) for recording in moved]
+        if older.withdrawn:
+            commands += self.discard_all(older, at)
         if older.refused:
             commands += self.consider_all(older, at)
         return commands
+
+    def _remember(self, call: Call) -> None:
+        self.closed[call.call_id] = call
+        if len(self.closed) > CLOSED_KEPT:
+            self.closed.popitem(last=False)
 
     def _call_transferred(self, event: events.CallTransferred) -> Commands:
         leg = self._known(event.leg, "transferred")
@@ -330,12 +377,18 @@ class Calls:
             commands += self.consider(leg, at)
         return commands
 
-    def consider(self, leg: Leg, at: datetime) -> Commands:
-        """Start the recording of a leg that should have one; stop one that may not go on."""
+    def consider(self, leg: Leg, at: datetime, since: datetime | None = None) -> Commands:
+        """Start the recording of a leg that should have one; stop one that may not go on.
+
+        Args:
+            since: When the talk began, where that is known to be before `at`.
+        """
+        call = leg.call
+        if call.refused and leg.recording is not None and not leg.recording.over:
+            return self.take(leg.recording, Input.STOP_WANTED, at, call.refused_by)
         members = self.bridges.get(leg.bridge, {})
         if leg.kind is not LegKind.LINE or len(members) < 2:  # noqa: PLR2004 - a conversation
             return []
-        call = leg.call
         decision = self.policy.decide(self._question(call, leg.line))
         hindrance = self._hindrance(leg, decision, members)
         if leg.recording is not None and not leg.recording.over:
@@ -345,9 +398,11 @@ class Calls:
         if hindrance is not None:
             call.skipped[leg.leg] = hindrance
             return []
-        if leg.offline_paused:
+        if leg.offline_paused or leg.kept_off:
             return []
-        return self.start(leg, decision, at)
+        if leg.recording is not None and leg.recording.closing:
+            return []  # the PBX's word that the old one is closed would be taken for the new one's
+        return self.start(leg, decision, at, since or at)
 
     def _hindrance(
         self, leg: Leg, decision: Decision, members: dict[str, Leg]
@@ -366,8 +421,8 @@ class Calls:
             return None
         return Outcome.MISSED, "consent_missing"
 
-    def start(self, leg: Leg, decision: Decision, at: datetime) -> Commands:
-        """Begin a recording of the leg."""
+    def start(self, leg: Leg, decision: Decision, at: datetime, since: datetime) -> Commands:
+        """Begin a recording of the leg; `since` is when the talk began."""
         call = leg.call
         call.skipped.pop(leg.leg, None)
         if call.decision is None or not call.decision.may_record:
@@ -380,7 +435,7 @@ class Calls:
             owner=leg.line,
             decision=decision,
             created_at=at,
-            bridged_at=at,
+            bridged_at=since,
         )
         leg.recording = recording
         call.recordings.append(recording)
@@ -389,15 +444,24 @@ class Calls:
 
     # recordings
 
+    def discard_all(self, call: Call, at: datetime) -> Commands:
+        """Delete the audio of a whole call and keep the fact."""
+        commands: Commands = []
+        for recording in call.recordings:
+            commands += self.take(recording, Input.DISCARD_WANTED, at, "consent_withdrawn")
+        return commands
+
     def take(self, recording: Recording, input_: Input, at: datetime, reason: str = "") -> Commands:
         """Move a recording, and set or forget the timer that ends its pause."""
         was_paused = recording.state is RecordingState.PAUSED
         commands = recording.take(input_, at, reason)
         is_paused = recording.state is RecordingState.PAUSED
         key = f"resume:{recording.recording_id}"
-        if is_paused and not was_paused and recording.decision.resume_after_s:
-            commands.append(SetTimer(key, recording.decision.resume_after_s))
-        elif was_paused and not is_paused and recording.decision.resume_after_s:
+        limit_s = recording.decision.resume_after_s
+        if is_paused and limit_s and (not was_paused or input_ is Input.ADOPTED):
+            # An adopted pause has lasted a while; its timer may have gone with the listener.
+            commands.append(SetTimer(key, max(0.0, limit_s - recording.paused_s(at))))
+        elif was_paused and not is_paused and limit_s:
             commands.append(CancelTimer(key))
         return commands
 
@@ -405,10 +469,16 @@ class Calls:
         leg = self._known(leg_id, input_.value)
         if leg is None or leg.recording is None:
             return []
+        before = leg.recording.state
         commands = self.take(leg.recording, input_, at)
         if not commands:
-            self.ignored[f"{input_.value}: {leg.recording.state.value}"] += 1
-        return commands
+            self.ignored[f"{input_.value}: {before.value}"] += 1
+        return commands + self._after_stop(leg, before, at)
+
+    def _after_stop(self, leg: Leg, before: RecordingState, at: datetime) -> Commands:
+        """What stood against a recording may be gone by the time that it has been stopped."""
+        stopped = before is RecordingState.STOPPING and not leg.recorded
+        return self.consider(leg, at) if stopped else []
 
     def _recording_started(self, event: events.RecordingStarted) -> Commands:
         return self._on_leg(event.leg, Input.STARTED, event.at)
@@ -423,31 +493,44 @@ class Calls:
 
     def _recording_stopped(self, event: events.RecordingStopped) -> Commands:
         leg = self.legs.get(event.leg)
-        if leg is not None and event.offline_pause:
+        commands: Commands = []
+        if leg is not None and event.offline_discard:
+            commands += keys.withdraw(self, leg.call, event.at)
+        elif leg is not None and event.offline_pause:
             leg.offline_paused = True
-        return self._on_leg(event.leg, Input.ENDED, event.at)
+        return commands + self._on_leg(event.leg, Input.ENDED, event.at)
 
     def _command_failed(self, event: events.CommandFailed) -> Commands:
         recording = self.recordings.get(event.recording)
         if recording is None:
             return []
-        commands = self.take(recording, Input(f"{event.command}_failed"), event.at, event.reason)
+        failed, before = Input(f"{event.command}_failed"), recording.state
+        # A recording that cannot be resumed or stopped has not failed, and one that has keeps why.
+        reason = {Input.START_FAILED: event.reason, Input.PAUSE_FAILED: "pause_failed"}.get(failed)
+        commands = self.take(recording, failed, event.at, reason or "")
+        leg = self.legs.get(recording.leg)
+        if leg is None or leg.recording is not recording:
+            return commands
+        if commands and failed is Input.PAUSE_FAILED:
+            leg.kept_off = True
         commands += keys.confirm(self, recording.leg)
-        if event.command == "start":
+        if failed is Input.START_FAILED and recording.state is not before:
             commands += self._on_failure(recording)
-        return commands
+        return commands + self._after_stop(leg, before, event.at)
 
     def _audio_missing(self, event: events.AudioMissing) -> Commands:
         recording = self.recordings.get(event.recording)
-        if recording is None or recording.over:
+        if recording is None:
             return []
         commands = self.take(recording, Input.AUDIO_MISSING, event.at, event.reason)
-        return commands + self._on_failure(recording)
+        return commands + self._on_failure(recording) if commands else []
 
     def _on_failure(self, recording: Recording) -> Commands:
         leg = self.legs.get(recording.leg)
         if leg is None or recording.decision.on_failure is not OnTrouble.HANG_UP:
             return []
+        if leg.call.refused or recording.state is not RecordingState.FAILED:
+            return []  # it was not to go on anyway
         members = self.bridges.get(leg.bridge, {leg.leg: leg})
         channels = tuple(member.channel for member in members.values())
         return [HangUpCall(channels, "unavailable", recording.decision.language)]
@@ -456,9 +539,9 @@ class Calls:
         recording = self.recordings.get(event.recording.recording_id)
         if recording is None:
             return []
-        recording.finished(event.recording)
+        commands = recording.finished(event.recording)
         call = self.calls.get(recording.call_id)
-        return self.settle(call) if call is not None else []
+        return commands + self.settle(call) if call is not None else commands
 
     def _timer_fired(self, event: events.TimerFired) -> Commands:
         recording = self.recordings.get(event.key.removeprefix("resume:"))
@@ -489,6 +572,9 @@ class Calls:
         call.gone.append(leg.facts())
         call.live.pop(leg.leg, None)
         self.legs.pop(leg.leg, None)
+        self.departed[leg.leg] = None
+        if len(self.departed) > DEPARTED_KEPT:
+            self.departed.popitem(last=False)
         if not call.live:
             call.ended_at = at
             commands += self.settle(call)
@@ -500,9 +586,7 @@ class Calls:
             return []
         call.close()
         self.calls.pop(call.call_id, None)
-        self.closed[call.call_id] = call
-        if len(self.closed) > CLOSED_KEPT:
-            self.closed.popitem(last=False)
+        self._remember(call)
         for ref in call.refs:
             if self.by_ref.get(ref) is call:
                 del self.by_ref[ref]

@@ -67,6 +67,14 @@ def meaning(
     return Consent.ANNOUNCED if heard else Consent.NO_ANSWER
 
 
+def refusal(state: Consent, mode: ConsentMode) -> str:
+    """Why nothing more of a call may be recorded after that; empty where it may."""
+    if state is Consent.DECLINED:
+        return "declined"
+    # Silence means no, but only of a party that was asked whether it agrees.
+    return "no_answer" if state is Consent.NO_ANSWER and mode is ConsentMode.OPT_IN else ""
+
+
 def satisfies(state: Consent, mode: ConsentMode) -> bool:
     """Whether a rule that asks for consent in this mode may record."""
     if mode is ConsentMode.NONE:

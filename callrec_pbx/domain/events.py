@@ -146,11 +146,17 @@ class RecordingResumed:
 
 @dataclass(frozen=True, slots=True)
 class RecordingStopped:
-    """The PBX closed the leg's file. `offline_pause`: it did so by itself, for a pause key."""
+    """The PBX closed the leg's file.
+
+    Attributes:
+        offline_pause: It did so by itself, for a pause key that nobody answered.
+        offline_discard: It did so by itself, for a discard key that nobody answered.
+    """
 
     at: datetime
     leg: str
     offline_pause: bool = False
+    offline_discard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +219,7 @@ class LegSeen:
         consent: The report of asking this party, if it was asked.
         recording: Our id of the recording that the PBX runs on it, else empty.
         offline_pause: The PBX stopped the recording by itself for a pause key.
+        offline_discard: The PBX stopped the recording by itself for a discard key.
     """
 
     who: Who
@@ -223,6 +230,7 @@ class LegSeen:
     consent: ConsentReported | None = None
     recording: str = ""
     offline_pause: bool = False
+    offline_discard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +239,8 @@ class SnapshotTaken:
 
     Attributes:
         pbx_started_at: When the PBX was started; what began before it is over.
-        unfinished: Recordings whose sidecars do not say how they ended.
+        unfinished: Recordings whose sidecars do not say how they ended. Finished ones of open
+            calls may be among them, so that the outcome of such a call takes them in.
         open_calls: Calls whose end was never written.
     """
 

@@ -112,6 +112,7 @@ class CallFacts:
     Attributes:
         call_id: Our own id.
         pbx_ids: The PBX's ids for it (Asterisk `Linkedid`); more than one after a merge.
+        reason: Why the outcome is what it is; of an open call, why it may not be recorded.
         merged_into: Our id of the call that this one became part of, else empty.
     """
 
@@ -145,7 +146,7 @@ class RecordingFacts:
         created_at: When it was asked for; its date is the folder the audio lies in.
         started_at: When the PBX confirmed the start.
         late_ms: Talk before the start that is not in the file, 0 when in time.
-        reason: Why it failed, was interrupted or discarded; empty otherwise.
+        reason: Why it failed, was stopped, interrupted or discarded; empty otherwise.
         audio_ms: Length of the audio, known once it is stored.
         delete_after: When retention prunes it; None keeps it.
     """

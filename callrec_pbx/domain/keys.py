@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from callrec_pbx.domain import consent
-from callrec_pbx.domain.call import Leg
+from callrec_pbx.domain.call import Call, Leg
 from callrec_pbx.domain.commands import AnswerKey, Command, SaveCall
 from callrec_pbx.domain.facts import ConsentFacts
 from callrec_pbx.domain.recording import PAUSED_STATES, Input
@@ -59,27 +59,30 @@ def _pause_or_resume(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
 def _start(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
     if leg.recorded:
         return [_answer(leg, KeyResult.REFUSED)]
-    leg.demanded = True
+    before = leg.demanded, leg.kept_off
+    leg.demanded, leg.kept_off = True, False
     commands = calls.consider(leg, at)
     if not commands:
-        leg.demanded = False
+        leg.demanded, leg.kept_off = before
         return [_answer(leg, KeyResult.REFUSED)]
     return [*commands, _answer(leg, KeyResult.STARTED)]
 
 
 def _discard(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
     """The other party objected in words: delete the audio of the whole call, keep the fact."""
-    call = leg.call
+    return [*withdraw(calls, leg.call, at), _answer(leg, KeyResult.DISCARDED)]
+
+
+def withdraw(calls: "Calls", call: Call, at: datetime) -> list[Command]:
+    """Nobody agrees to this call any more: discard what there is, and record nothing of it."""
     call.withdrawn = True
     call.refuse("consent_withdrawn")
-    commands: list[Command] = []
-    for recording in call.recordings:
-        commands += calls.take(recording, Input.DISCARD_WANTED, at, "consent_withdrawn")
+    commands = calls.discard_all(call, at)
     for party in call.live.values():
         if party.kind is LegKind.OUTSIDE:
             party.consent = consent.after(party.consent, Consent.DECLINED.value)
             _withdraw(party)
-    return [*commands, SaveCall(call.facts()), _answer(leg, KeyResult.DISCARDED)]
+    return [*commands, SaveCall(call.facts())]
 
 
 def _withdraw(party: Leg) -> None:

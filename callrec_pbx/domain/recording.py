@@ -194,6 +194,10 @@ class Recording:
         late = round((self.started_at - self.bridged_at).total_seconds() * 1000)
         return late if late > LATE_MS else 0
 
+    def paused_s(self, at: datetime) -> float:
+        """For how long (s) it has been paused."""
+        return (self._offset(at) - self.pauses[-1].from_ms) / 1000 if self.pauses else 0.0
+
     def start(self) -> list[Command]:
         """Ask for it: the sidecar first, then the PBX."""
         facts = self.facts()

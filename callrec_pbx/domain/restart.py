@@ -4,17 +4,21 @@ The same path serves a listener that was restarted (it knows only the sidecars),
 cut for a while (it knows the calls of then), and a PBX that was restarted under us.
 """
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from callrec_pbx.domain import keys
 from callrec_pbx.domain.call import Call, Leg
-from callrec_pbx.domain.commands import Command, SaveCall
+from callrec_pbx.domain.commands import Command, DiscardAudio, FinishRecording, SaveCall
 from callrec_pbx.domain.events import LegSeen, SnapshotTaken
 from callrec_pbx.domain.facts import CallFacts, Decision, RecordingFacts
 from callrec_pbx.domain.recording import OVER, Input, Recording
-from callrec_pbx.domain.words import Consent, Outcome, RecordingState
+from callrec_pbx.domain.words import Outcome, RecordingState
 
 if TYPE_CHECKING:
     from callrec_pbx.domain.calls import Calls
+
+Orphans = list[Recording]
 
 
 def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
@@ -22,23 +26,38 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
     commands: list[Command] = []
     for call_facts in event.open_calls:
         _restore_call(calls, call_facts)
-    orphans = [_restore_recording(calls, facts) for facts in event.unfinished]
+    orphans = [
+        _restore_recording(calls, facts)
+        for facts in event.unfinished
+        if facts.recording_id not in calls.recordings
+    ]
     seen = {leg.who.leg for leg in event.legs}
     for leg in [leg for leg in calls.legs.values() if leg.leg not in seen]:
         died = event.pbx_started_at is not None and leg.created_at < event.pbx_started_at
         commands += calls.end_leg(leg, Input.PBX_DIED if died else Input.ENDED, event.at)
+    talking_since: dict[str, datetime] = {}
+    homes = {facts.leg: call for call in calls.calls.values() for facts in call.gone}
     for leg_seen in event.legs:
-        commands += _see(calls, leg_seen, event)
+        leg = _see(calls, leg_seen, homes.get(leg_seen.who.leg))
+        # Of a leg not known before only its creation is known: rather called late than in time.
+        talking_since[leg.leg] = leg.bridged_at or leg.created_at
+        commands += _enter(calls, leg, leg_seen, event.at)
+        commands += _agree(calls, leg, leg_seen, orphans, event.at)
     for bridge in list(calls.bridges.values()):
         members = list(bridge.values())
         for member in members[1:]:
             commands += calls.merge(members[0].call, member.call, event.at)
     for orphan in orphans:
-        if orphan is not None and orphan.leg not in seen:
+        found = calls.legs.get(orphan.leg)
+        if found is None or found.recording is not orphan:
             commands += _finish_orphan(calls, orphan, event)
+    for call in calls.calls.values():
+        if call.direction is None and call.answered_at is not None:
+            calls.note_unoffered(call)
     for leg in list(calls.legs.values()):
-        commands += calls.consider(leg, event.at)
+        commands += calls.consider(leg, event.at, talking_since[leg.leg])
     for call in list(calls.calls.values()):
+        call.close_gone(event.at)
         if not call.live:
             call.ended_at = call.ended_at or event.at
             commands += calls.settle(call)
@@ -61,28 +80,25 @@ def _restore_call(calls: "Calls", facts: CallFacts) -> None:
         c_number=facts.c_number,
         ddi=facts.ddi,
         queue=facts.queue,
-        answered_at=facts.answered_at,
         consents=list(facts.consents),
         transfers=list(facts.transfers),
         gone=list(facts.legs),
     )
     if facts.answered_at is not None:
-        call.move("bridged")
-    for evidence in facts.consents:
-        if evidence.outcome is Consent.DECLINED:
-            call.refuse("declined")
+        call.answer(facts.answered_at)
+    if facts.reason:
+        call.refuse(facts.reason)
+        call.withdrawn = facts.reason == "consent_withdrawn"
     calls.calls[call.call_id] = call
     for ref in facts.pbx_ids:
         calls.by_ref.setdefault(ref, call)
 
 
-def _restore_recording(calls: "Calls", facts: RecordingFacts) -> Recording | None:
-    if facts.recording_id in calls.recordings:
-        return None
+def _restore_recording(calls: "Calls", facts: RecordingFacts) -> Recording:
     call = calls.calls.get(facts.call_id)
     if call is None:
-        call = Call(facts.call_id, [], facts.created_at, answered_at=facts.created_at)
-        call.move("bridged")
+        call = Call(facts.call_id, [], facts.created_at)
+        call.answer(facts.created_at)
         calls.calls[call.call_id] = call
     decision = Decision(
         outcome=Outcome.RECORDED,
@@ -105,7 +121,7 @@ def _restore_recording(calls: "Calls", facts: RecordingFacts) -> Recording | Non
         owner=facts.owner,
         decision=decision,
         created_at=facts.created_at,
-        bridged_at=facts.created_at,
+        bridged_at=(facts.started_at or facts.created_at) - timedelta(milliseconds=facts.late_ms),
         state=facts.state,
         started_at=facts.started_at,
         ended_at=facts.ended_at,
@@ -118,47 +134,78 @@ def _restore_recording(calls: "Calls", facts: RecordingFacts) -> Recording | Non
     return recording
 
 
-def _see(calls: "Calls", seen: LegSeen, event: SnapshotTaken) -> list[Command]:
+def _see(calls: "Calls", seen: LegSeen, home: Call | None) -> Leg:
+    """The leg, as known before, or as the PBX and the sidecar of its call describe it."""
     known = seen.who.leg in calls.legs
-    leg = calls.leg_of(seen.who, seen.created_at)
+    leg = calls.leg_of(seen.who, seen.created_at, home)
     call = leg.call
-    call.gone = [facts for facts in call.gone if facts.leg != leg.leg]
-    if seen.offer is not None and call.direction is None:
-        calls.note_offer(call, leg, seen.offer)
     if not known:
+        for facts in call.gone:
+            if facts.leg == leg.leg:
+                leg.bridged_at, leg.whispered_at = facts.bridged_at, facts.whispered_at
+        call.gone = [facts for facts in call.gone if facts.leg != leg.leg]
         evidence = call.consent_of(leg.leg)
         if evidence is not None:
             leg.consent = evidence.outcome
-    commands: list[Command] = []
-    if seen.bridge:
-        calls.enter_bridge(leg, seen.bridge, seen.holding, event.at)
-        if not seen.holding and call.answered_at is None:
-            call.answered_at = event.at
-            call.move("bridged")
+    if seen.offer is not None:
+        if call.direction is None:
+            calls.note_offer(call, leg, seen.offer)
+        call.offering_leg = call.offering_leg or leg.leg
     if seen.consent is not None:
-        commands += calls.handle(seen.consent)
+        calls.note_consent(leg, seen.consent)
     leg.offline_paused = leg.offline_paused or seen.offline_pause
-    return commands + _compare(calls, leg, seen, event)
+    return leg
 
 
-def _compare(calls: "Calls", leg: Leg, seen: LegSeen, event: SnapshotTaken) -> list[Command]:
-    """What the PBX records of this leg, beside what we thought."""
-    recording = leg.recording
-    if recording is None:
-        recording = next(
-            (r for r in leg.call.recordings if r.leg == leg.leg and r.state not in OVER), None
-        )
-        leg.recording = recording
-    if recording is None or recording.over:
+def _enter(calls: "Calls", leg: Leg, seen: LegSeen, at: datetime) -> list[Command]:
+    calls.enter_bridge(leg, seen.bridge, seen.holding, at)
+    if not leg.bridge:
         return []
-    running = seen.recording == recording.recording_id and not seen.offline_pause
-    return calls.take(recording, Input.ADOPTED if running else Input.ENDED, event.at)
+    if leg.call.answered_at is None:
+        leg.call.answer(at)
+    return calls.merge_by(leg, seen.who.ref, at)
+
+
+def _agree(
+    calls: "Calls", leg: Leg, seen: LegSeen, orphans: Orphans, at: datetime
+) -> list[Command]:
+    """What the PBX records of this leg, beside what we thought."""
+    commands: list[Command] = []
+    if leg.recording is None:
+        commands += _adopt(calls, leg, seen, orphans, at)
+    recording = leg.recording
+    stopped = seen.offline_pause or seen.offline_discard
+    if recording is not None:
+        running = seen.recording == recording.recording_id and not stopped
+        if not recording.over:
+            input_ = Input.ADOPTED if running else Input.ENDED
+            commands += calls.take(recording, input_, at)
+        elif running and recording.unstopped:
+            commands += calls.take(recording, Input.ADOPTED, at)
+    if seen.offline_discard and not leg.call.withdrawn:
+        commands += keys.withdraw(calls, leg.call, at)
+    return commands
+
+
+def _adopt(
+    calls: "Calls", leg: Leg, seen: LegSeen, orphans: Orphans, at: datetime
+) -> list[Command]:
+    """Give the leg the recording that an earlier listener began on it."""
+    own = [r for r in orphans if r.leg == leg.leg and r.state not in OVER]
+    if not own:
+        return []
+    leg.recording = next((r for r in own if r.recording_id == seen.recording), own[-1])
+    leg.demanded = True  # where that is needed, it was there when the recording began
+    call = calls.calls[leg.recording.call_id]
+    # The call's own sidecar may be missing: then this is how its recording finds back to it.
+    return calls.merge(leg.call, call, at)
 
 
 def _finish_orphan(calls: "Calls", recording: Recording, event: SnapshotTaken) -> list[Command]:
-    """A recording whose leg is gone: it ended while nobody looked."""
-    if recording.state in (RecordingState.CAPTURED, RecordingState.FAILED):
-        recording.state = RecordingState.RECORDING
-        recording.ended_at = None
+    """A recording that ended while nobody looked, or of which the follow-up work was cut off."""
+    if recording.state is RecordingState.DISCARDED:
+        return [DiscardAudio(recording.facts())]
+    if recording.over:
+        return [FinishRecording(recording.facts())]
     died = event.pbx_started_at is not None and recording.created_at < event.pbx_started_at
     return calls.take(recording, Input.PBX_DIED if died else Input.ENDED, event.at)

@@ -19,6 +19,7 @@ from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.pbx.errors import ActionFailedError, PbxError
 from callrec_pbx.pbx.interface import Pbx
 from callrec_pbx.recorder.spool import Spool
+from callrec_pbx.storage.finish import WAIT_S
 from callrec_pbx.storage.store import SpoolError
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,7 @@ class Carrier:
         self._patience_s = audio_patience_s
         self._pbx: Pbx | None = None
         self._queues: dict[str, deque[c.Command]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._unstartable: dict[str, SpoolError] = {}
         self._handlers: dict[type, Callable[..., Awaitable[None]]] = {
@@ -81,7 +82,7 @@ class Carrier:
                 # A caller or an agent waits for these: they overtake what concerns the disk.
                 self._spawn(self._answer(command))
             elif isinstance(command, c.CheckAudio):
-                self._spawn(self._check_audio(command.recording))
+                self._check_audio_later(command.recording)
             elif isinstance(command, c.FinishRecording):
                 self._spawn(self._finish(command.recording))
             else:
@@ -100,6 +101,8 @@ class Carrier:
         queue = self._queues[leg]
         while queue:
             command = queue.popleft()
+            if queue and _overtaken(command, queue[0]):
+                continue
             try:
                 await self._handlers[type(command)](command)
             except Exception:
@@ -112,7 +115,7 @@ class Carrier:
         task.add_done_callback(self._done)
 
     def _done(self, task: "asyncio.Future[None]") -> None:
-        self._tasks.discard(task)  # type: ignore[arg-type]
+        self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("command_broke", exc_info=task.exception())
 
@@ -222,15 +225,22 @@ class Carrier:
 
     # what concerns the audio
 
+    def _check_audio_later(self, recording: RecordingFacts) -> None:
+        key = f"audio:{recording.recording_id}"
+        loop = asyncio.get_running_loop()
+        self._timers[key] = loop.call_later(
+            self._patience_s, lambda: self._spawn(self._check_audio(recording))
+        )
+
     async def _check_audio(self, recording: RecordingFacts) -> None:
-        await asyncio.sleep(self._patience_s)
         if not await self._spool.has_audio(recording):
             self._report(events.AudioMissing(_now(), recording.recording_id, "no_audio"))
 
     async def _finish(self, recording: RecordingFacts) -> None:
         """Measure the file, then let sidecar and row say so; a file that cannot be read is tried
         again at the next start, as its sidecar stays open."""
-        wait_s = 0.0 if recording.state is RecordingState.INTERRUPTED else 3.0
+        self._cancel_timer(f"audio:{recording.recording_id}")
+        wait_s = 0.0 if recording.state is RecordingState.INTERRUPTED else WAIT_S
         try:
             measured = await self._spool.finish(recording, wait_s)
         except OSError as error:
@@ -250,6 +260,15 @@ class Carrier:
             )
             return
         self._report(events.RecordingFinished(_now(), command.recording))
+
+
+def _overtaken(command: c.Command, following: c.Command) -> bool:
+    """Whether newer facts of the same recording are about to be written anyway."""
+    return (
+        isinstance(command, c.SaveRecording)
+        and isinstance(following, c.SaveRecording)
+        and command.recording.recording_id == following.recording.recording_id
+    )
 
 
 def _now() -> datetime:

@@ -18,12 +18,24 @@ log = structlog.get_logger(__name__)
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
+_pool = bytearray()
+
+
+def _random(count: int) -> bytes:
+    """Random bytes, fetched from the system many at a time."""
+    if len(_pool) < count:
+        _pool.extend(secrets.token_bytes(4096))
+    taken = bytes(_pool[:count])
+    del _pool[:count]
+    return taken
+
+
 def new_id(at: datetime) -> str:
     """An id of 26 lower-case letters and digits that sorts by time (a ULID).
 
     Source: github.com/ulid/spec, with the letters in lower case.
     """
-    value = (int(at.timestamp() * 1000) << 80) | secrets.randbits(80)
+    value = (int(at.timestamp() * 1000) << 80) | int.from_bytes(_random(10))
     digits = []
     for _ in range(26):
         digits.append(_ALPHABET[value & 31])

@@ -2,20 +2,20 @@
 
 import asyncio
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import structlog
 
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.recorder.threads import Threads
 from callrec_pbx.storage.finish import finish
 from callrec_pbx.storage.store import RecordingStore, SpoolError
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
+SOON_S = 0.2
+"""How long the facts of a call may wait to be written; a recording's never wait."""
 
 
 class Rows(Protocol):
@@ -42,10 +42,12 @@ class Spool:
         self._rows = rows
         self._min_free = min_free_bytes
         # Writes are short and on the way to a recording's start; finishing may wait for the PBX.
-        self._writers = ThreadPoolExecutor(4, "spool")
-        self._finishers = ThreadPoolExecutor(4, "finish")
+        self._writers = Threads(4, "spool")
+        self._finishers = Threads(4, "finish")
         self._pending_calls: dict[str, CallFacts] = {}
         self._calls_task: asyncio.Task[None] | None = None
+        self._calls_lock = asyncio.Lock()
+        self._flush: asyncio.TimerHandle | None = None
 
     async def save_recording(self, recording: RecordingFacts, call: CallFacts) -> None:
         """Write the sidecar, then hand on the row (which is written whatever the disk says).
@@ -54,22 +56,30 @@ class Spool:
             SpoolError: The sidecar could not be written.
         """
         try:
-            await self._in_thread(lambda: self.store.write_sidecar(recording, call))
+            await self._writers.do(lambda: self.store.write_sidecar(recording, call))
         finally:
             self._rows.save_recording(recording)
 
     def save_call(self, call: CallFacts) -> None:
-        """Write the call's sidecar and row soon; only the newest facts of a call count."""
+        """Write the call's row, and within `SOON_S` its sidecar.
+
+        Only the newest facts of a call count, so what changes quickly is written once.
+        """
         self._rows.save_call(call)
         self._pending_calls[call.call_id] = call
-        if self._calls_task is None or self._calls_task.done():
-            self._calls_task = asyncio.get_running_loop().create_task(self._write_calls())
+        loop = asyncio.get_running_loop()
+        if self._flush is None:
+            self._flush = loop.call_later(SOON_S, self._begin_calls)
+
+    def _begin_calls(self) -> None:
+        self._flush = None
+        self._calls_task = asyncio.get_running_loop().create_task(self._write_calls())
 
     async def _write_calls(self) -> None:
-        while self._pending_calls:
+        async with self._calls_lock:
             batch = list(self._pending_calls.values())
             self._pending_calls.clear()
-            await self._in_thread(partial(self._write_batch, batch))
+            await self._writers.do(partial(self._write_batch, batch))
 
     def _write_batch(self, batch: list[CallFacts]) -> None:
         for call in batch:
@@ -80,18 +90,15 @@ class Spool:
 
     async def finish(self, recording: RecordingFacts, wait_s: float) -> RecordingFacts:
         """Measure, mend and hash a closed file."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._finishers, lambda: finish(self.store, recording, wait_s=wait_s)
-        )
+        return await self._finishers.do(lambda: finish(self.store, recording, wait_s=wait_s))
 
     async def discard(self, recording: RecordingFacts) -> None:
         """Delete the audio of a recording whose sidecar already says that it is discarded."""
-        await self._in_thread(lambda: self.store.delete_audio(recording))
+        await self._writers.do(lambda: self.store.delete_audio(recording))
 
     async def has_audio(self, recording: RecordingFacts) -> bool:
         """Whether the PBX has begun to write the file."""
-        return await self._in_thread(self.store.audio_path(recording).exists)
+        return await self._writers.do(self.store.audio_path(recording).exists)
 
     async def free_bytes(self) -> int:
         """Room left for recordings.
@@ -104,7 +111,7 @@ class Spool:
             status = os.statvfs(self.store.directory)
             return status.f_bavail * status.f_frsize
 
-        return await self._in_thread(ask)
+        return await self._writers.do(ask)
 
     async def refuse_when_full(self) -> None:
         """See that there is room for another recording.
@@ -126,16 +133,14 @@ class Spool:
 
     async def unfinished(self) -> tuple[tuple[RecordingFacts, ...], tuple[CallFacts, ...]]:
         """What an earlier listener left open."""
-        recordings = await self._in_thread(self.store.unfinished)
-        calls = await self._in_thread(self.store.open_calls)
+        recordings = await self._writers.do(self.store.unfinished)
+        calls = await self._writers.do(self.store.open_calls)
         return tuple(recordings), tuple(calls)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writers, work)
 
     async def close(self) -> None:
         """Write what is pending, then end the threads."""
-        while self._calls_task is not None and not self._calls_task.done():
-            await self._calls_task
-        self._writers.shutdown()
-        self._finishers.shutdown()
+        if self._flush is not None:
+            self._flush.cancel()
+        await self._write_calls()
+        self._writers.close()
+        self._finishers.close()

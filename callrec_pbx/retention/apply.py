@@ -82,7 +82,12 @@ class Pruner:
             except Exception as error:
                 if is_outage(error) and not isinstance(error, OSError):
                     raise
-                log.exception("retention_item_failed", id=item_id(item))
+                log.warning(
+                    "retention_item_failed",
+                    id=item_id(item),
+                    error=str(error),
+                    exc_info=not isinstance(error, OSError),
+                )
                 result.failures.append(Failure(item, str(error)))
             else:
                 _count(result, item, done)
@@ -117,10 +122,12 @@ class Pruner:
                 self._write_row(RecordingRow(facts, sidecar.tombstone))
                 return False
             facts = replace(facts, state=RecordingState.PRUNING)
-            self._store.write_sidecar(facts, sidecar.call, durable=True)
-            self._write_row(RecordingRow(facts))
+            # What was begun is finished in the name and for the reason of who began it.
+            begun = sidecar.tombstone or Tombstone(self._now, self._by, why)
+            self._store.write_sidecar(facts, sidecar.call, begun, durable=True)
+            self._write_row(RecordingRow(facts, begun))
             self._store.delete_audio(facts, durable=True)
-            tombstone = Tombstone(self._now, self._by, why)
+            tombstone = replace(begun, pruned_at=self._now)
             sidecar = Sidecar(cleared_recording(facts), cleared_call(sidecar.call), tombstone)
             self._store.write_sidecar(
                 sidecar.recording, sidecar.call, sidecar.tombstone, durable=True

@@ -249,6 +249,8 @@ class _Planner:
         text = self._planned(manager)
         general = conf.settings(text, "general")
         remedy = f"in [general] of {manager}, or run setup with --enable-manager"
+        if self._which(INCLUDED[-1]) != manager.name:
+            remedy = f"in the settings of the distribution, which writes {manager}"
         if general.get("enabled", "no").lower() not in ("yes", "true", "on", "y", "t", "1"):
             notes.append(f"the manager interface is switched off: set enabled = yes {remedy}")
         address = general.get("bindaddr", "0.0.0.0")  # noqa: S104 - Asterisk's default

@@ -27,7 +27,7 @@ class SidecarError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """Why personal data and audio are gone.
+    """Why personal data and audio are gone, or are going while the state is `pruning`.
 
     Attributes:
         pruned_by: Who or what deleted it, such as `retention`.

@@ -58,6 +58,10 @@ class SpoolError(OSError):
         self.reason = reason
         self.detail = detail
 
+    def __str__(self) -> str:
+        """What happened and the remedy, without the number."""
+        return self.detail
+
 
 class RecordingStore:
     """The recordings directory as the listener and, by another name perhaps, the PBX see it."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.asterisk.balance import balance
 from tests.asterisk.listener import Listener
+from tests.asterisk.scene import Scene, assert_sound, new_listener
 from tests.bed.bed import Bed
 from tests.bed.pbx_config import PbxOptions
-
-FAULTS = ("event_broke", "command_broke", "Traceback")
-"""What no listener may print, whatever is done to it."""
-
-_numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,13 +46,6 @@ def install(bed: Bed) -> None:
     installer.cli("setup", "asterisk", "--yes")
 
 
-def new_listener(bed: Bed) -> Listener:
-    """A listener with recordings directory and catalogue of its own; not configured yet."""
-    folder = bed.dir / f"listener{next(_numbers)}"
-    folder.mkdir()
-    return Listener(bed, folder)
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def installed_bed() -> AsyncIterator[Bed]:
     """The PBX with callrec-pbx installed by its own setup, and the far end, running."""
@@ -68,14 +57,22 @@ async def installed_bed() -> AsyncIterator[Bed]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def listener(installed_bed: Bed) -> AsyncIterator[Listener]:
-    """A listener of its own for the test, which configures and starts it."""
+    """A listener of its own for the test, which configures and starts it; what it leaves balances."""
     found = new_listener(installed_bed)
     yield found
     await installed_bed.quiet()
+    await balance(found)
     found.stop()
-    text = found.log.read_text(errors="replace") if found.log.exists() else ""
-    for fault in FAULTS:
-        assert fault not in text, f"the listener printed {fault}:\n{text[-4000:]}"
+    await balance(found)
+    assert_sound(found)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(office: Listener) -> AsyncIterator[Scene]:
+    """The calls of one test, on the listener `office` that all tests of its file share."""
+    yield Scene(office)
+    await office.bed.quiet()
+    await office.idle()
 
 
 @pytest.fixture

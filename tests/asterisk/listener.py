@@ -209,7 +209,11 @@ class Listener:
         over = event("Newexten", Context="callrec-key", Application="Return")
         await self.bed.pbx_ami.wait_for(over, 10, since=mark)
 
+    def markers(self) -> list[Path]:
+        """What the recordings directory marks as not finished."""
+        opened = self.recordings / "open"
+        return sorted(opened.glob("[!.]*")) if opened.is_dir() else []
+
     async def idle(self, timeout: float = 20) -> None:
         """Wait until every call and recording has come to its end, as the markers say."""
-        opened = self.recordings / "open"
-        await self.until(lambda: not opened.exists() or not any(opened.iterdir()), "idle", timeout)
+        await self.until(lambda: not self.markers(), "idle", timeout)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -49,6 +50,48 @@ def event(name: str, **headers: str) -> Predicate:
     return lambda message: (
         message["Event"] == name and all(message[key] == value for key, value in headers.items())
     )
+
+
+_GENUINE = re.compile(
+    rb"(Event: [A-Za-z]+\r\n(Privilege: |ActionID: bed-)|Response: [A-Za-z]+\r\n)"
+)
+"""How every message of Asterisk's begins; what a caller forges has no room for that."""
+
+_CUT_OFF = re.compile(rb"(Num|Exten|DNID): [^\r\n]*\Z")
+"""How a piece ends after which a caller's number has put an empty line."""
+
+MOST_PIECES = 4
+"""Into how many pieces a number of the 80 characters that Asterisk keeps can cut a message."""
+
+
+class Joiner:
+    """Puts messages together again that the line breaks in a caller's number have cut in pieces.
+
+    Asterisk writes numbers as they are, so a caller can put an empty line, and what looks like a
+    message, into an event. What stands in between is left out.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def take(self, piece: bytes) -> list[bytes]:
+        """Take what lies between two empty lines; return the messages that are whole now."""
+        if _GENUINE.match(piece):
+            whole = [self._pieces[0]] if self._pieces else []
+            self._pieces = []
+            if _CUT_OFF.search(piece):
+                self._pieces = [piece]
+                return whole
+            return [*whole, piece]
+        if not self._pieces:
+            return []
+        self._pieces.append(piece)
+        tail = b"Priority: " in piece and b"Linkedid: " in piece
+        if not tail and len(self._pieces) < MOST_PIECES:
+            return []
+        whole = [self._pieces[0] + b"\r\n" + piece]
+        self._pieces = []
+        return whole
 
 
 def _parse(block: str) -> dict[str, str]:
@@ -112,12 +155,14 @@ class Ami:
             await self._writer.wait_closed()
 
     async def _read(self) -> None:
+        joiner = Joiner()
         try:
             await self._reader.readline()  # the banner
             while True:
                 raw = await self._reader.readuntil(b"\r\n\r\n")
-                text = raw.decode("utf-8", "surrogateescape")
-                self._dispatch(Message(_parse(text), time.monotonic()))
+                for whole in joiner.take(raw.removesuffix(b"\r\n\r\n")):
+                    text = whole.decode("utf-8", "surrogateescape")
+                    self._dispatch(Message(_parse(text), time.monotonic()))
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:

@@ -119,12 +119,13 @@ def test_a_call_without_its_own_sidecar_comes_from_its_recordings(
     store.write_sidecar(a_recording(2, a_call(1)), a_call(1))
     store.write_sidecar(a_recording(3, a_call(1)), early)
     store.write_call(a_call(4))
-    store.write_sidecar(a_recording(4), early)
+    store.write_sidecar(a_recording(4), a_call(4))
     store.call_path(a_call(4)).write_bytes(b"")
     result = rebuild(engine, store)
-    assert (result.recordings, result.calls, len(result.broken)) == (4, 1, 1)
+    assert (result.recordings, result.calls, len(result.broken)) == (4, 2, 1)
     with engine.begin() as connection:
-        assert rows.calls_by_id(connection, [an_id(1, "c")])[an_id(1, "c")].call == a_call(1)
+        found = rows.calls_by_id(connection, [an_id(1, "c"), an_id(4, "c")])
+    assert [item.call for item in found.values()] == [a_call(1), a_call(4)]
 
 
 def test_a_sidecar_that_the_database_refuses_does_not_stop_the_others(

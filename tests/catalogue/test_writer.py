@@ -157,6 +157,21 @@ def test_a_database_replaced_by_a_new_one_is_written_from_there_on(
     assert [row["call_id"] for row in dump(engine)["call"]] == [an_id(2, "c")]
 
 
+def test_a_database_swapped_for_another_is_noticed_at_once(
+    writer: CatalogueWriter, engine: Engine, tmp_path: Path
+) -> None:
+    writer.save_call(a_call(1))
+    assert writer.flush(5)
+    migrate.upgrade(f"sqlite:///{tmp_path}/other.db")
+    for path in tmp_path.glob("catalogue.db-*"):
+        path.unlink()
+    (tmp_path / "other.db").replace(tmp_path / "catalogue.db")
+    writer.save_call(a_call(2))
+    assert writer.flush(5)
+    engine.dispose()
+    assert [row["call_id"] for row in dump(engine)["call"]] == [an_id(2, "c")]
+
+
 def test_an_unmigrated_database_is_waited_for(tmp_path: Path, logged: list[Any]) -> None:
     url = f"sqlite:///{tmp_path}/later.db"
     migrate.upgrade(url)

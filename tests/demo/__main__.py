@@ -3,11 +3,14 @@
 Exit status 0 when everything that should happen did, 1 when something did not, 130 after Ctrl-C.
 """
 
+# ruff: noqa: ASYNC240 - nothing else waits when files are looked at here
+
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import signal
 import sys
@@ -23,7 +26,7 @@ from tests.bed.asterisk import REPOSITORY, BedError
 from tests.demo import calls, checks, stay
 from tests.demo.checks import Check
 from tests.demo.house import House
-from tests.demo.screen import Screen
+from tests.demo.screen import WIDTH, Screen
 
 OUTPUT = REPOSITORY / "demo-output"
 
@@ -32,8 +35,13 @@ class DemoError(Exception):
     """Something that should have happened did not; the checks above say what."""
 
 
-async def demonstrate(screen: Screen, output: Path) -> None:
+async def demonstrate(screen: Screen, output: Path, picture: Path | None) -> None:
     """Place both calls and show what came of them.
+
+    Args:
+        screen: Where to show it.
+        output: Folder for the audio and the sidecar of call (a).
+        picture: SVG file to draw what was shown to, all but the sidecar.
 
     Raises:
         DemoError: Something that should have happened did not.
@@ -57,6 +65,8 @@ async def demonstrate(screen: Screen, output: Path) -> None:
         for command in (["recordings", "list"], ["account"]):
             screen.happened("$", f"callrec-pbx {' '.join(command)}")
             screen.output(listener.cli(*command))
+        if picture:
+            screen.save(picture, "make demo")
         screen.chapter("The sidecar of call (a)")
         kept = _keep(house, _of(recordings, call_a), output)
         for file in kept:
@@ -64,7 +74,7 @@ async def demonstrate(screen: Screen, output: Path) -> None:
                 screen.console.print_json(json.dumps(json.loads(file.read_text())))
         screen.chapter("The audio of call (a)")
         for file in kept:
-            screen.output(str(file.relative_to(Path.cwd())))
+            screen.output(os.path.relpath(file))
         screen.console.print()
     missing = [check for check in found if not check.good]
     if missing:
@@ -88,8 +98,11 @@ def _show(title: str, found: list[Check], screen: Screen) -> list[Check]:
 
 
 def _keep(house: House, recordings: list[RecordingFacts], output: Path) -> list[Path]:
-    """Copy audio and sidecar to where they outlive the house."""
+    """Copy audio and sidecar to where they outlive the house, in place of those of the last run."""
     output.mkdir(parents=True, exist_ok=True)
+    if output == OUTPUT:
+        for old in output.iterdir():
+            old.unlink()
     store = house.listener.store()
     files = [path for r in recordings for path in (store.audio_path(r), store.sidecar_path(r))]
     return [Path(shutil.copy2(file, output)) for file in files if file.exists()]
@@ -111,12 +124,14 @@ async def _run(arguments: argparse.Namespace, screen: Screen) -> None:
     if arguments.stay:
         await stay.stay(screen)
     else:
-        await demonstrate(screen, arguments.output.resolve())
+        await demonstrate(screen, arguments.output.resolve(), arguments.picture)
 
 
 def main() -> int:
     """Run the demonstration and return the exit status."""
-    arguments, screen = _arguments(), Screen()
+    arguments = _arguments()
+    os.environ["COLUMNS"] = str(WIDTH)  # for the commands whose output is shown
+    screen = Screen()
     try:
         asyncio.run(_run(arguments, screen))
     except asyncio.CancelledError:
@@ -128,10 +143,8 @@ def main() -> int:
         log.write_text("\n".join([str(error), *getattr(error, "__notes__", [])]))
         short = str(error).partition("\n")[0]
         screen.console.print(Text(f"The demonstration failed: {short}", "bold red"))
-        screen.console.print(f"The logs are in {log}")
+        screen.output(f"The logs are in {os.path.relpath(log)}")
         return 1
-    if arguments.picture:
-        screen.save(arguments.picture, "make demo")
     return 0
 
 

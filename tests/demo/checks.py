@@ -23,6 +23,9 @@ MISSING_MS = 150
 EXACT_MS = 400
 """How exactly lengths of talk are known here: people's hands are timed by other processes."""
 
+BEEP_MS = 400
+"""While the agent hears that the pause has begun, the caller does not hear the agent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -54,9 +57,9 @@ def of_a(house: House, call: CallFacts, recordings: list[RecordingFacts], a: Hea
         _lasts("the agent's talk is in the file, twice", audio, AGENT_HZ, 2 * talk_ms),
         _present("the caller is in the file", audio, CALLER_HZ, 2 * talk_ms - EXACT_MS),
         _absent("the paused talk is not in the file", audio, CARD_HZ),
-        _present("though the caller heard it", a.caller, CARD_HZ, talk_ms - EXACT_MS),
+        _present("the caller did hear it", a.caller, CARD_HZ, talk_ms - BEEP_MS - EXACT_MS),
         _equal("its pauses", len(recording.pauses), 1),
-        _equal("length of the file, in ms", round(duration_ms(audio)), recording.audio_ms),
+        _close("its length", duration_ms(audio), recording.audio_ms or 0),
     ]
 
 
@@ -66,9 +69,9 @@ def of_b(house: House, call: CallFacts, recordings: list[RecordingFacts], b: Hea
     files = set(house.listener.recordings.rglob("*.wav")) - kept
     return [
         _was_heard("the caller heard the confirmation", b.caller, house, "declined"),
-        _present("then the agent", b.caller, AGENT_HZ, TALK_S * 1000 - EXACT_MS),
-        _present("and the agent the caller", b.agent, CALLER_HZ, TALK_S * 1000 - EXACT_MS),
-        _not_heard("the agent was told of no recording", b.agent, house, "whisper"),
+        _present("then the caller heard the agent", b.caller, AGENT_HZ, TALK_S * 1000 - EXACT_MS),
+        _present("and the agent heard the caller", b.agent, CALLER_HZ, TALK_S * 1000 - EXACT_MS),
+        _not_heard("the agent heard no whisper", b.agent, house, "whisper"),
         _equal("its outcome", call.outcome, Outcome.DECLINED),
         _equal("the caller's consent", _consent(call), Consent.DECLINED),
         _equal("the key that was pressed", call.consents[0].key if call.consents else "", "*"),
@@ -93,9 +96,16 @@ def _was_heard(what: str, file: Path, house: House, prompt: str) -> Check:
 
 
 def _not_heard(what: str, file: Path, house: House, prompt: str) -> Check:
-    match = heard(file, house.prompt(prompt))
-    good = match.score < OTHER or match.length_ms < MISSING_MS
-    return Check(what, f"likeness {match.score:.2f} over {match.length_ms:.0f} ms", good)
+    # Two prompts may share their first words, spoken by the same voice.
+    match, whole_ms = heard(file, house.prompt(prompt)), duration_ms(house.prompt(prompt))
+    good = match.score < OTHER or match.length_ms < whole_ms / 2
+    found = f"{match.length_ms:.0f} of {whole_ms:.0f} ms, likeness {match.score:.2f}"
+    return Check(what, found if not good else "not there", good)
+
+
+def _close(what: str, found_ms: float, said_ms: float) -> Check:
+    found = f"{found_ms:.0f} ms, and {said_ms:.0f} ms says the sidecar"
+    return Check(what, found, abs(found_ms - said_ms) <= 1)
 
 
 def _lasts(what: str, file: Path, hz: int, wanted_ms: float) -> Check:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-WIDTH = 110
+WIDTH = 120
+"""As wide as the widest table of ours."""
 
 
 class Screen:
@@ -61,4 +64,6 @@ class Screen:
 
     def save(self, picture: Path, title: str) -> None:
         """Keep all of it as a picture (SVG)."""
-        self.console.save_svg(str(picture), title=title)
+        # Without the fonts that a reader's browser would have to fetch from somewhere.
+        template = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+        self.console.save_svg(str(picture), title=title, clear=False, code_format=template)

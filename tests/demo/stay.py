@@ -12,8 +12,8 @@ from tests.demo.house import House
 from tests.demo.screen import Screen
 
 HELP = """\
-The PBX listens for SIP on 127.0.0.1:{sip} (UDP) and for AMI on 127.0.0.1:{ami}. Its phones answer by
-themselves. In another terminal:
+The PBX listens for SIP on 127.0.0.1:{sip} (UDP) and for AMI on 127.0.0.1:{ami}.
+Its phones answer by themselves. In another terminal:
 
   {call}
       somebody outside calls line 301 (queues: 600 and 601)

@@ -11,6 +11,7 @@ import pytest
 
 from callrec_pbx.audio.manifest import PromptSet, sha256_of
 from callrec_pbx.audio.prompts import verify
+from callrec_pbx.setup import templates
 from callrec_pbx.setup.apply import apply
 from callrec_pbx.setup.asterisk import asterisk_version, plan_setup
 from callrec_pbx.setup.errors import SetupError
@@ -22,8 +23,8 @@ NEW = (22, 10)
 OLD = (16, 28)
 
 
-def install(host: Host, **options: bool) -> Plan:
-    plan = plan_setup(host.config(), NEW, **options)
+def install(host: Host, enable_manager: bool = False) -> Plan:
+    plan = plan_setup(host.config(), NEW, enable_manager)
     apply(plan)
     return plan
 
@@ -215,6 +216,15 @@ def test_freepbx_has_files_for_additions(freepbx: Host) -> None:
     assert freepbx.snapshot() == before
 
 
+def test_freepbx_writes_the_general_section_itself(freepbx: Host) -> None:
+    path = freepbx.etc / "manager.conf"
+    path.write_text(path.read_text().replace("enabled = yes", "enabled = no"))
+    before = path.read_bytes()
+    plan = install(freepbx, enable_manager=True)
+    assert path.read_bytes() == before
+    assert any("settings of the distribution" in note for note in plan.notes)
+
+
 def test_a_custom_file_that_nobody_includes_is_not_used(host: Host) -> None:
     (host.etc / "extensions_custom.conf").write_text("[x]\n")
     install(host)
@@ -278,6 +288,12 @@ def test_event_filters_by_version(host: Host) -> None:
         assert "eventfilter = ^Event: (" in rendered(version)
     assert "name(Status)" not in rendered(NEW)
     assert any("version" in note for note in plan_setup(host.config(), None).notes)
+
+
+@pytest.mark.parametrize("secret", ["a\r\nwrite = all", "a\nb", "a\0b", ""])
+def test_nothing_gets_a_second_line_into_a_file(host: Host, secret: str) -> None:
+    with pytest.raises(SetupError, match="SECRET"):
+        templates.manager_conf(host.config(), secret, NEW)
 
 
 def test_the_user_has_least_rights(host: Host) -> None:

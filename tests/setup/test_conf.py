@@ -103,8 +103,12 @@ def test_a_comment_is_not_a_section() -> None:
     assert conf.has_section(text + "[applicationmap](+)\n", "applicationmap")
 
 
+def test_three_dashes_do_not_open_a_block_comment() -> None:
+    assert conf.has_section(";--- text\n[x]\n", "x")
+
+
 def test_a_byte_of_a_character_is_not_a_line_break() -> None:
-    text = "; Ålesund [x]\n".encode().decode("latin-1")
+    text = "; Å[x]\n".encode().decode("latin-1")
     assert "\x85" in text
     assert not conf.has_section(text, "x")
 

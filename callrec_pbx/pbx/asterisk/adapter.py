@@ -131,6 +131,9 @@ class Asterisk:
         if who.leg not in self._monitors and variables.get("CALLREC_MONITOR"):
             self._monitors[who.leg] = Monitor(who.channel, variables["CALLREC_MONITOR"])
         bridge = message.get("BridgeID", "")
+        # `key/file`: the file that the dialplan stopped by itself; a later one may be running.
+        stopped_by, _, stopped = variables.get("CALLREC_STOPPED", "").partition("/")
+        monitored = variables.get("MIXMONITOR_FILENAME", "")
         try:
             offered = self._translator.offer(created_at, who, offer) if offer else None
             reported = self._translator.consent(now, who.leg, consent) if consent else None
@@ -144,8 +147,9 @@ class Asterisk:
             holding=bridge in holding,
             offer=offered,
             consent=reported,
-            recording=recordings.get(variables.get("MIXMONITOR_FILENAME", ""), ""),
-            offline_pause=bool(variables.get("CALLREC_STOPPED")),
+            recording=recordings.get(monitored, ""),
+            offline_pause=bool(stopped_by) and stopped == monitored,
+            offline_discard=stopped_by == "discard",
         )
 
     async def answer_offer(self, command: AnswerOffer) -> None:

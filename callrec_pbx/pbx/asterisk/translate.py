@@ -198,7 +198,10 @@ class Translator:
 
     def _stopped(self, message: Message) -> events.Event:
         leg = _header(message, "Uniqueid")
-        return events.RecordingStopped(self.at(message), leg, offline_pause=True)
+        discard = message.get("Key") == Key.DISCARD
+        return events.RecordingStopped(
+            self.at(message), leg, offline_pause=not discard, offline_discard=discard
+        )
 
 
 def _header(message: Message, name: str) -> str:

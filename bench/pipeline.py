@@ -1,0 +1,211 @@
+"""How many events a second the whole pipeline carries, beside bare panoramisk.
+
+One captured call is multiplied to many, each with ids of its own, interleaved as on a busy PBX,
+and played at full speed in segments of 64 KiB:
+
+- `panoramisk`: its own protocol and dispatch, one callback that does nothing;
+- `callrec-pbx`: framing, translation, domain, sidecars (flushed to the disk) and rows in SQLite,
+  until the last row is written. Only the PBX is left out: a command succeeds at once, and the time
+  of writing the audio in its place is taken off.
+
+Run: python -m bench.pipeline [--calls 1000] [--at-once 200]
+"""
+
+import argparse
+import asyncio
+import gzip
+import itertools
+import re
+import resource
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from panoramisk import Manager
+from panoramisk.ami_protocol import AMIProtocol
+
+from callrec_pbx.catalogue.migrate import open_current, upgrade
+from callrec_pbx.catalogue.writer import CatalogueWriter
+from callrec_pbx.domain.facts import PromptBook, PromptFacts, RecordingFacts
+from callrec_pbx.domain.policy import Policy, Rule
+from callrec_pbx.domain.words import ConsentMode, Direction, Mode
+from callrec_pbx.pbx.asterisk.adapter import Asterisk
+from callrec_pbx.pbx.asterisk.link import AmiLink, Protocol
+from callrec_pbx.pbx.interface import Seen
+from callrec_pbx.recorder.pump import Pump
+from callrec_pbx.recorder.spool import Spool
+from callrec_pbx.storage.store import RecordingStore
+
+CAPTURE = Path(__file__).parent / "data" / "asterisk-22-call.ami.gz"
+SEGMENT = 64 * 1024
+GREETING = b"Asterisk Call Manager/11.0.0\r\n"
+IDS = re.compile(rb"pbx-(\d+)\.(\d+)|(PJSIP/\w+)-([0-9a-f]{8})|([0-9a-f]{8})-([0-9a-f]{4}-){3}")
+
+
+def one_call() -> list[bytes]:
+    """The messages of the captured call, without the login."""
+    blocks = gzip.decompress(CAPTURE.read_bytes()).split(b"\r\n\r\n")
+    return [b for b in blocks if b.startswith(b"Event: ") and not b.startswith(b"Event: Fully")]
+
+
+def renumbered(messages: list[bytes], number: int) -> list[bytes]:
+    """The same call with other ids."""
+    text = b"\r\n\r\n".join(messages)
+
+    def other(match: re.Match[bytes]) -> bytes:
+        seconds, leg, channel, index, bridge, _ = match.groups()
+        if seconds:
+            return b"pbx-%d.%d" % (int(seconds) + number, int(leg) + number * 10)
+        if channel:
+            return b"%s-%08x" % (channel, int(index, 16) + number * 2)
+        return b"%08x" % number + match.group()[8:] if bridge else match.group()
+
+    return IDS.sub(other, text).split(b"\r\n\r\n")
+
+
+def stream(calls: int, at_once: int) -> tuple[bytes, int]:
+    """Interleaved calls as one stream of bytes, and the number of events in it."""
+    template = one_call()
+    numbers = itertools.count()
+    waiting: list[Iterator[bytes]] = []
+    out: list[bytes] = []
+    started = 0
+    while started < calls or waiting:
+        while started < calls and len(waiting) < at_once:
+            waiting.append(iter(renumbered(template, next(numbers))))
+            started += 1
+        still = []
+        for call in waiting:
+            message = next(call, None)
+            if message is not None:
+                out.append(message)
+                still.append(call)
+        waiting = still
+    return GREETING + b"\r\n\r\n".join(out) + b"\r\n\r\n", len(out)
+
+
+def segments(data: bytes) -> list[bytes]:
+    """As they come from a socket."""
+    return [data[i : i + SEGMENT] for i in range(0, len(data), SEGMENT)]
+
+
+class ObedientPbx:
+    """Stands for the PBX's answers alone: every command succeeds, a start makes a short file."""
+
+    def __init__(self) -> None:
+        samples = b"\0\0" * 160
+        header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(samples), b"WAVE", b"fmt ",
+                             16, 1, 1, 8000, 16000, 2, 16, b"data", len(samples))  # fmt: skip
+        self._audio = header + samples
+        self.seconds = 0.0
+
+    async def start(self, _recording: RecordingFacts, path: str, _reminder_s: int) -> None:
+        """Make the file."""
+        begin = time.perf_counter()
+        with open(path, "wb") as file:  # noqa: ASYNC230, PTH123 - what Asterisk would do
+            file.write(self._audio)
+        self.seconds += time.perf_counter() - begin
+
+    def __getattr__(self, name: str) -> Any:
+        async def succeed(*_: Any) -> None:
+            return None
+
+        return succeed
+
+    async def look(self, _recordings: dict[str, str]) -> Seen:
+        """Nothing runs yet."""
+        return Seen(datetime.fromtimestamp(0, UTC), (), None)
+
+
+def cpu_s() -> float:
+    """Processor time of this process so far, all threads (s)."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+async def bare_panoramisk(data: list[bytes]) -> tuple[float, float]:
+    """Seconds by the clock and of processor time for panoramisk with an empty callback."""
+    manager = Manager(loop=asyncio.get_running_loop())
+    manager.register_event("*", lambda _manager, _event: None)
+    protocol = AMIProtocol()
+    protocol.connection_made(None)
+    protocol.factory, protocol.encoding = manager, "utf8"
+    begin, cpu = time.perf_counter(), cpu_s()
+    for segment in data:
+        protocol.data_received(segment)
+    return time.perf_counter() - begin, cpu_s() - cpu
+
+
+async def whole_pipeline(data: list[bytes], calls: int, folder: Path) -> tuple[float, float]:
+    """Seconds by the clock and of processor time until the last row is written."""
+    url = f"sqlite:///{folder}/catalogue.db"
+    upgrade(url)
+    writer = CatalogueWriter(open_current(url))
+    store = RecordingStore(folder / "recordings")
+    store.directory.mkdir()
+    prompt = PromptFacts("announce_opt_out", "en", "0" * 64, 5000, "1")
+    rule = Rule("inbound", Mode.ALWAYS_PAUSABLE, ConsentMode.OPT_OUT, (Direction.INBOUND,))
+    book = PromptBook({("en", prompt.name): prompt})
+    pump = Pump(Policy("1", (rule,)), book, Spool(store, writer, 0), 3600.0)
+    pbx: Any = ObedientPbx()
+    await pump.agree_with(pbx)
+    taken: list[Callable[..., None]] = []
+
+    def link(take: Callable[..., None]) -> AmiLink:
+        taken.append(take)
+        return AmiLink("127.0.0.1", 1, "", "", on_messages=take)
+
+    Asterisk(link, ("trunk*",), pump.take_all)
+    protocol = Protocol(taken[0])
+    begin, cpu = time.perf_counter(), cpu_s()
+    for segment in data:
+        protocol.data_received(segment)
+        await asyncio.sleep(0)  # what the socket does between two segments
+    await pump.carrier.idle()
+    pump.carrier.cancel_timers()
+    await pump.spool.close()
+    writer.close(60)
+    wall, used = time.perf_counter() - begin, cpu_s() - cpu
+    wall, used = wall - pbx.seconds, used - pbx.seconds
+    check(url, calls)
+    return wall, used
+
+
+def check(url: str, calls: int) -> None:
+    """Every call has its row, its outcome and its recording; otherwise the figure is void."""
+    with open_current(url).connect() as db:
+        rows = db.exec_driver_sql("select count(*) from call where outcome='recorded'").scalar()
+        audio = db.exec_driver_sql("select count(*) from recording where state='stored'").scalar()
+    if (rows, audio) != (calls, calls):
+        raise SystemExit(f"{calls} calls played, but {rows} recorded calls and {audio} recordings")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--calls", type=int, default=1000)
+    parser.add_argument("--at-once", type=int, default=200)
+    parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
+    options = parser.parse_args()
+    data, events = stream(options.calls, options.at_once)
+    parts = segments(data)
+    print(f"{options.calls} calls, {options.at_once} at once: {events} events, "
+          f"{len(data) / 2**20:.0f} MiB")  # fmt: skip
+    theirs = asyncio.run(bare_panoramisk(parts))
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        ours = asyncio.run(whole_pipeline(parts, options.calls, Path(folder)))
+    print(f"{'':24}{'s':>8}{'CPU s':>8}{'events/s':>10}{'calls/s':>9}{'events/CPU s':>14}")
+    for name, (wall, cpu) in (("panoramisk, empty", theirs), ("callrec-pbx, all", ours)):
+        print(f"{name:24}{wall:8.2f}{cpu:8.2f}{events / wall:10.0f}{options.calls / wall:9.0f}"
+              f"{events / cpu:14.0f}")  # fmt: skip
+    print(
+        f"ratio by the clock {theirs[0] / ours[0]:.2f}, by processor time {theirs[1] / ours[1]:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

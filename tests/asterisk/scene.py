@@ -1,0 +1,334 @@
+"""One test's calls on the shared PBX: who talked when by the PBX's clock, and what came of it."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from callrec_pbx.audio.prompts import import_prompt
+from callrec_pbx.domain.facts import CallFacts, ConsentFacts, RecordingFacts
+from tests.asterisk.listener import Listener
+from tests.bed import measure
+from tests.bed.ami import Message, event
+from tests.bed.bed import Bed, write_tone
+from tests.bed.far import Phone
+
+CALLER, AGENT, SECOND, THIRD, SECRET = 740, 1000, 1500, 1900, 2400
+"""What the parties talk (Hz): the outside one, the agents, and what must not be recorded; none of
+them is in the tones of the PBX (350, 440, 480, 620)."""
+
+PROMPT_HZ = 2900
+"""The short prompts' tone (Hz)."""
+
+SHORT = "da"
+"""The language that an administrator has added with short prompts."""
+
+SHORT_MS = 600
+
+EDGE_MS = 60
+"""Tolerance of a piece of talk (ms): three packets, at its beginning and end together."""
+
+LAG_MS = 300
+"""Longest time (ms) from the first talk to the start of a recording on a busy machine; the
+usual one is 2 ms."""
+
+LIKE = 0.8
+"""Likeness of what was heard and a prompt that it holds; other speech comes to 0.3 at the most."""
+
+FAULTS = ("event_broke", "command_broke", "Traceback")
+"""What no listener may print, whatever is done to it."""
+
+_numbers = itertools.count(1)
+
+Spans = list[tuple[float, float]]
+"""From-to pairs in ms."""
+
+
+def at_ms(message: Message) -> float:
+    """When Asterisk raised an event, by its own clock (ms)."""
+    return float(message["Timestamp"]) * 1000
+
+
+async def talk_for(phone: Phone, hz: int, ms: int) -> float:
+    """Talk with a tone for that long, then fall silent: talking, not waiting for anything.
+
+    Returns:
+        How long it was by the far end's clock (ms).
+    """
+    begin = await phone.talk(hz)
+    await asyncio.sleep(ms / 1000)
+    return at_ms(await phone.silent()) - at_ms(begin)
+
+
+async def chat(ms: int = 1000) -> None:
+    """Let everybody go on talking as they do: talk, not waiting for anything."""
+    await asyncio.sleep(ms / 1000)
+
+
+def length_ms(spans: Spans) -> float:
+    """How long they are together."""
+    return sum(end - begin for begin, end in spans)
+
+
+def common_ms(ones: Spans, others: Spans) -> float:
+    """How long both go on at once."""
+    both = ((max(a, c), min(b, d)) for a, b in ones for c, d in others)
+    return sum(max(0.0, end - begin) for begin, end in both)
+
+
+def times_heard(heard: Path, prompt: Path) -> int:
+    """Count how often a prompt is in what was heard, from its beginning to its end."""
+    samples, rate = measure.read_wav(heard)
+    wanted, wanted_rate = measure.read_wav(prompt)
+    assert rate == wanted_rate
+    if len(samples) < len(wanted):
+        return 0
+    size = 1 << (len(samples) + len(wanted)).bit_length()
+    spectrum = np.fft.rfft(samples, size) * np.conj(np.fft.rfft(wanted, size))
+    places = len(samples) - len(wanted) + 1
+    products = np.fft.irfft(spectrum, size)[:places]
+    energy = np.concatenate(([0.0], np.cumsum(samples**2)))
+    norm = np.sqrt(np.maximum(energy[len(wanted) :] - energy[:places], 1e-3))
+    alike = np.flatnonzero(products / (norm * np.sqrt(wanted @ wanted)) > LIKE)
+    return sum(1 for a, b in pairwise([-len(wanted), *alike]) if b - a > len(wanted) // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A recording, and what the PBX's own events say of its leg.
+
+    Attributes:
+        talk: When the leg was in a bridge with somebody.
+        written: When the PBX recorded it and it was not muted.
+    """
+
+    facts: RecordingFacts
+    audio: Path
+    talk: Spans
+    written: Spans
+
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        return self.facts.owner
+
+    @property
+    def lost_ms(self) -> float:
+        """Talk that the PBX did not record, as it had not begun to or had ended already."""
+        return length_ms(self.talk) - common_ms(self.talk, self.written)
+
+    def tone_ms(self, hz: int) -> float:
+        """How long a tone sounds in it."""
+        return measure.tone_ms(self.audio, hz)
+
+    def whole(self) -> "Take":
+        """See that the file is as long as it was written, and that no talk is missing."""
+        facts = self.facts
+        assert facts.state.value == "stored", facts
+        assert facts.audio_ms is not None
+        assert abs(measure.duration_ms(self.audio) - facts.audio_ms) <= 1
+        written = length_ms(self.written)
+        assert abs(facts.audio_ms - written) <= EDGE_MS, (facts.audio_ms, self.written)
+        assert self.lost_ms <= LAG_MS, (self.talk, self.written)
+        return self
+
+
+@dataclass
+class Scene:
+    """What happens on the PBX from now on, and what the listener makes of it."""
+
+    listener: Listener
+    number: int = 0
+    mark: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bed = self.listener.bed
+        self.far = self.bed.far
+        self.ami = self.bed.pbx_ami
+        self.mark = self.ami.mark()
+        self.folder = self.listener.folder / f"scene{self.mark}"
+        self.folder.mkdir()
+
+    def file(self, name: str) -> Path:
+        """Where to write what a phone hears."""
+        return self.folder / f"{name}.wav"
+
+    def events(self, name: str, **headers: str) -> list[Message]:
+        """The PBX's events of that name so far."""
+        wanted = event(name, **headers)
+        return [message for message in self.ami.since(self.mark) if wanted(message)]
+
+    async def seen(self, name: str, count: int = 1, timeout: float = 10, **headers: str) -> Message:
+        """Wait until the PBX has raised that many such events; return the last one."""
+        await self.listener.until(
+            lambda: len(self.events(name, **headers)) >= count,
+            f"{count} {name} {headers}",
+            timeout,
+        )
+        return self.events(name, **headers)[count - 1]
+
+    async def recording(self, line: str, count: int = 1) -> Message:
+        """Wait until the PBX has begun that many recordings of that line's legs."""
+
+        def begun() -> list[Message]:
+            started = self.events("MixMonitorStart")
+            return [m for m in started if m["Channel"].startswith(f"PJSIP/{line}-")]
+
+        await self.listener.until(lambda: len(begun()) >= count, f"recording of {line}", 10)
+        return begun()[count - 1]
+
+    async def muted(self, on: bool, count: int = 1) -> Message:
+        """Wait until the PBX has paused (or resumed) recordings that many times."""
+        return await self.seen("MixMonitorMute", count, State="1" if on else "0")
+
+    async def over(self) -> list[CallFacts]:
+        """Wait until all these calls are over and settled; return them, merged ones left out."""
+        await self.listener.until(self._gone, "the end of all legs")
+        await self.listener.until(self._told, "the outcome of all calls")
+        await self.listener.idle()
+        return self.calls()
+
+    def _legs(self) -> set[str]:
+        return {message["Uniqueid"] for message in self.events("Newchannel")}
+
+    def _gone(self) -> bool:
+        return self._legs() <= {message["Uniqueid"] for message in self.events("Hangup")}
+
+    def _told(self) -> bool:
+        calls = self.listener.call_facts()
+        told = {leg.leg for call in calls if call.outcome is not None for leg in call.legs}
+        return self._legs() <= told
+
+    def calls(self) -> list[CallFacts]:
+        """What was written of these calls."""
+        legs = self._legs()
+        return [
+            call
+            for call in self.listener.call_facts()
+            if not call.merged_into and legs & {leg.leg for leg in call.legs}
+        ]
+
+    async def call(self) -> CallFacts:
+        """The only call, when it is over."""
+        calls = await self.over()
+        assert len(calls) == 1, calls
+        return calls[0]
+
+    async def takes(self) -> list[Take]:
+        """All recordings in the order of their beginning, when the calls are over.
+
+        The catalogue must tell the same as the sidecars, and each file must belong to one.
+        """
+        await self.over()
+        legs = self._legs()
+        found = [facts for facts in self.listener.recording_facts() if facts.leg in legs]
+        calls = {call.call_id for call in self.calls()}
+        assert {facts.call_id for facts in found} <= calls
+        known = {facts.recording_id for facts in self.listener.recording_facts()}
+        assert {path.stem for path in self.listener.recordings.rglob("*.wav")} <= known
+        await self.listener.until(lambda: self._in_rows(found), "the rows of all recordings")
+        return [self._take(facts) for facts in found]
+
+    def _in_rows(self, found: list[RecordingFacts]) -> bool:
+        sql = "SELECT recording_id, owner, state, audio_ms FROM recording"
+        rows = {row["recording_id"]: tuple(row.values()) for row in self.listener.rows(sql)}
+        return all(
+            rows.get(facts.recording_id)
+            == (facts.recording_id, facts.owner, facts.state.value, facts.audio_ms)
+            for facts in found
+        )
+
+    def _take(self, facts: RecordingFacts) -> Take:
+        path = self.listener.audio(facts)
+        return Take(facts, path, self.talk(facts.leg), self._written(facts))
+
+    def talk(self, leg: str) -> Spans:
+        """When a leg was in a bridge with somebody, by the PBX's clock."""
+        bridges: dict[str, set[str]] = {}
+        spans: Spans = []
+        since: float | None = None
+        for message in self.ami.since(self.mark):
+            if message.event not in ("BridgeEnter", "BridgeLeave"):
+                continue
+            members = bridges.setdefault(message["BridgeUniqueid"], set())
+            if message.event == "BridgeEnter":
+                members.add(message["Uniqueid"])
+            else:
+                members.discard(message["Uniqueid"])
+            talks = any(leg in members and len(members) > 1 for members in bridges.values())
+            if talks and since is None:
+                since = at_ms(message)
+            elif not talks and since is not None:
+                spans.append((since, at_ms(message)))
+                since = None
+        return spans
+
+    def _written(self, facts: RecordingFacts) -> Spans:
+        spans: Spans = []
+        since: float | None = None
+        for message in self.ami.since(self.mark):
+            if message["Uniqueid"] != facts.leg:
+                continue
+            begins = message.event == "MixMonitorStart" or (
+                message.event == "MixMonitorMute" and message["State"] == "0"
+            )
+            ends = message.event == "MixMonitorStop" or (
+                message.event == "MixMonitorMute" and message["State"] == "1"
+            )
+            if begins and since is None:
+                since = at_ms(message)
+            elif ends and since is not None:
+                spans.append((since, at_ms(message)))
+                since = None
+        return spans
+
+
+def the_consent(call: CallFacts) -> ConsentFacts:
+    """The only evidence of a call."""
+    assert len(call.consents) == 1, call.consents
+    return call.consents[0]
+
+
+def new_listener(bed: Bed) -> Listener:
+    """A listener with recordings directory and catalogue of its own; not configured yet."""
+    folder = bed.dir / f"listener{next(_numbers)}"
+    folder.mkdir()
+    return Listener(bed, folder)
+
+
+def assert_sound(listener: Listener) -> None:
+    """See that the listener has printed nothing that it never may."""
+    text = listener.log.read_text(errors="replace") if listener.log.exists() else ""
+    for fault in FAULTS:
+        assert fault not in text, f"the listener printed {fault}:\n{text[-4000:]}"
+
+
+def add_short_prompts(bed: Bed) -> None:
+    """Import short tones as prompts of the language `SHORT`, as an administrator would."""
+    tone = bed.dir / "short.wav"
+    write_tone(tone, PROMPT_HZ, SHORT_MS)
+    sounds = bed.pbx.data / "sounds" / "callrec"
+    if not (sounds / SHORT).exists():
+        for name in ("announce", "announce_opt_out", "declined", "whisper"):
+            import_prompt(tone, name=name, language=SHORT, target=sounds)
+
+
+@asynccontextmanager
+async def running(bed: Bed, rules: str, **extra: str) -> AsyncIterator[Listener]:
+    """A listener with these rules beside the bed, for all tests of a file."""
+    add_short_prompts(bed)
+    listener = new_listener(bed)
+    listener.configure(rules, **extra)
+    listener.cli("migrate")
+    try:
+        await listener.up()
+        yield listener
+    finally:
+        await bed.quiet()
+        listener.stop()
+        assert_sound(listener)

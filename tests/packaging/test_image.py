@@ -1,0 +1,142 @@
+"""The image's steps, carried out in the private Debian root, make containers that work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.bed.asterisk import REPOSITORY, installation
+from tests.packaging.dockerfile import Builder, Stage, stages
+
+DOCKER = REPOSITORY / "docker"
+
+LINK_S = 60
+"""Longest time until both containers run and know each other."""
+
+OWN_LOOPBACK = """
+import fcntl, os, socket, struct, sys
+with socket.socket() as probe:  # SIOCSIFFLAGS: IFF_UP
+    fcntl.ioctl(probe, 0x8914, struct.pack("16sh", b"lo", 1))
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""Run in a network namespace of its own, as the containers have one."""
+
+
+@pytest.fixture(scope="module")
+def root() -> Path:
+    """The private Debian root; the tests cannot go on without one."""
+    found = installation().root
+    if found is None:
+        pytest.skip("Asterisk is on this machine itself: there is no private Debian root")
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    return found
+
+
+@pytest.fixture(scope="module")
+def builder(root: Path) -> Iterator[Builder]:
+    """All stages of the Dockerfile, built."""
+    cache = root.parent / "image"
+    cache.mkdir(exist_ok=True)
+    work = root.parent / f"image-{os.getpid()}"
+    builder = Builder(root, work, REPOSITORY, cache)
+    try:
+        builder.build(DOCKER / "Dockerfile", keep="base")
+        yield builder
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+class Container:
+    """One service of compose.yaml, out of a stage."""
+
+    def __init__(self, builder: Builder, service: dict[str, Any], volumes: Path) -> None:
+        self.builder = builder
+        built = builder.stages[service["build"]["target"]]
+        layer = builder.folder / f"{built.name}-container" / "files"
+        layer.mkdir(parents=True)
+        self.stage = Stage(built.name, [*built.layers, layer], built.environment, built.user)
+        self.start = built.command
+        self.binds = {}
+        for volume in service["volumes"]:
+            source, target = volume.split(":")[:2]
+            if source.startswith("."):
+                self.binds[target] = str((DOCKER / source).resolve())
+            else:
+                self.binds[target] = str(self._volume(volumes / source, target))
+
+    def _volume(self, folder: Path, target: str) -> Path:
+        """Make a named volume; a new one begins with what the image has there, as in an engine."""
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            script = f'if [ -d {target} ]; then cp -a {target}/. /fill; chmod --reference={target} /fill; chown --reference={target} /fill; fi'
+            line = self.builder.command(self.stage, ["sh", "-c", script], binds={"/fill": str(folder)})
+            subprocess.run(line, check=True)
+        return folder
+
+    def command(self, command: list[str], **environment: str) -> list[str]:
+        """Return the command line that runs a command in this container."""
+        return self.builder.command(
+            self.stage, command, user=self.stage.user, environment=environment, binds=self.binds
+        )
+
+
+@asynccontextmanager
+async def running(line: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    with log.open("ab") as out:
+        process = await asyncio.create_subprocess_exec(*line, stdout=out, stderr=out)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()  # and with it its process namespace
+        await process.wait()
+
+
+async def until_linked(line: list[str], log: Path) -> AsyncIterator[None]: ...
+
+
+def test_only_steps_that_are_known() -> None:
+    words = {word for _, _, own in stages((DOCKER / "Dockerfile").read_text()) for word, _ in own}
+    assert words <= {"RUN", "COPY", "ENV", "USER", "CMD", "EXPOSE"}
+
+
+async def test_the_containers_know_each_other(builder: Builder, tmp_path: Path) -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    pbx = Container(builder, services["pbx"], tmp_path / "volumes")
+    listener = Container(builder, services["callrec-pbx"], tmp_path / "volumes")
+    pbx_log, log = tmp_path / "pbx.log", tmp_path / "listener.log"
+    own_net = ["unshare", "--net", sys.executable, "-c", OWN_LOOPBACK]
+    async with running(
+        [*own_net, *pbx.command(pbx.start, PHONE_PASSWORD="of-the-test")], pbx_log
+    ) as one:
+        same_net = ["nsenter", f"--net=/proc/{one.pid}/ns/net"]
+        line = [*same_net, *listener.command(listener.start)]
+        async with asyncio.timeout(LINK_S):
+            while one.returncode is None:  # the first tries come before the PBX is ready
+                async with running(line, log) as other:
+                    while other.returncode is None and b"pbx_linked" not in log.read_bytes():
+                        await asyncio.sleep(0.1)
+                    if other.returncode is not None:
+                        continue
+                    doctor = await asyncio.create_subprocess_exec(
+                        *same_net,
+                        *listener.command(["callrec-pbx", "doctor"]),
+                        stdout=asyncio.subprocess.PIPE,
+                        stderr=asyncio.subprocess.STDOUT,
+                    )
+                    report, _ = await doctor.communicate()
+                    assert doctor.returncode == 0, report.decode()
+                    assert b"fail" not in report
+                    return
+    pytest.fail(pbx_log.read_text()[-3000:])

@@ -1,0 +1,198 @@
+"""The wheel, alone in a clean environment, can do what an administrator needs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.bed.asterisk import REPOSITORY
+from tests.bed.bed import Bed
+
+CONFIG = """\
+[asterisk]
+port = {port}
+trunks = ["trunk"]
+config_dir = "{etc}"
+data_dir = "{data}"
+
+[recordings]
+directory = "{folder}/recordings"
+min_free_mb = 1
+
+[catalogue]
+url = "sqlite:///{folder}/catalogue.db"
+
+[[rule]]
+name = "all"
+mode = "always"
+consent = "announce"
+"""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without what would let the checkout or the venv of the tests in."""
+    drop = ("PYTHON", "VIRTUAL_ENV", "CALLREC_CONFIG")
+    return {name: value for name, value in os.environ.items() if not name.startswith(drop)}
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built through the sdist as a release is."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", folder, REPOSITORY],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`callrec-pbx` in an environment that has nothing but the wheel and what it asks for."""
+    venv = tmp_path_factory.mktemp("installed") / "venv"
+    subprocess.run(
+        [REPOSITORY / "docker" / "install-callrec.sh", venv, wheel],
+        check=True,
+        env=clean_environment(),
+    )
+    return venv / "bin" / "callrec-pbx"
+
+
+@pytest.fixture
+def run(program: Path, tmp_path: Path) -> Run:
+    """Runs `callrec-pbx` with the configuration in `tmp_path`, from a folder without a checkout."""
+
+    def call(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [program, "--config", tmp_path / "callrec.toml", *arguments],
+            cwd=tmp_path,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    return call
+
+
+def write_config(folder: Path, etc: Path, data: Path, port: int = 1) -> None:
+    text = CONFIG.format(port=port, etc=etc, data=data, folder=folder)
+    (folder / "callrec.toml").write_text(text)
+
+
+def content(folder: Path) -> Mapping[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def pbx(tmp_path: Path) -> Path:
+    """Folders as of an Asterisk: `etc` with three of its files, and `data`."""
+    (tmp_path / "pbx" / "etc").mkdir(parents=True)
+    (tmp_path / "pbx" / "data").mkdir()
+    for name, text in {
+        "extensions.conf": "[from-trunk]\n",
+        "features.conf": "[general]\n",
+        "manager.conf": "[general]\nenabled = yes\nbindaddr = 127.0.0.1\n",
+    }.items():
+        (tmp_path / "pbx" / "etc" / name).write_text(text)
+    write_config(tmp_path, tmp_path / "pbx" / "etc", tmp_path / "pbx" / "data")
+    return tmp_path / "pbx"
+
+
+def test_the_wheel_carries_what_is_installed_on_a_pbx(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    carried = {name.split("/")[2] for name in names if name.startswith("callrec_pbx/_data/")}
+    assert carried == {"ami", "dialplan", "esl", "migrations", "prompts"}
+    assert "callrec_pbx/_data/prompts/audio/en/announce_opt_out.wav" in names
+    assert "callrec_pbx/config/example.toml" in names
+    assert any(name.startswith("callrec_pbx/_data/migrations/versions/0001") for name in names)
+    tops = {name.split("/")[0].split("-")[0] for name in names}
+    assert tops == {"callrec_pbx"}
+    assert not [name for name in names if "__pycache__" in name or "/." in name]
+
+
+def test_it_brings_all_that_it_imports(program: Path, run: Run) -> None:
+    assert run("--version").stdout.startswith("callrec-pbx ")
+    python = program.with_name("python")
+    subprocess.run([python, "-m", "pip", "check"], check=True, stdout=subprocess.DEVNULL)
+    script = (
+        "import importlib, pkgutil, callrec_pbx\n"
+        "print(callrec_pbx.__file__)\n"
+        "for module in pkgutil.walk_packages(callrec_pbx.__path__, 'callrec_pbx.'):\n"
+        "    if not module.name.endswith('__main__'):\n"
+        "        importlib.import_module(module.name)\n"
+    )
+    done = subprocess.run(
+        [python, "-I", "-c", script], capture_output=True, text=True, check=False, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(program.parents[1]))
+
+
+def test_setup_shows_then_does_then_undoes(run: Run, pbx: Path) -> None:
+    before = content(pbx)
+    shown = run("setup", "asterisk", "--dry-run").stdout
+    assert "callrec/extensions.conf" in shown
+    assert content(pbx) == before
+    run("setup", "asterisk", "--yes")
+    after = content(pbx)
+    assert "etc/callrec/manager.conf" in after
+    assert "data/sounds/callrec/de/whisper.wav" in after
+    assert b"callrec/extensions.conf" in after["etc/extensions.conf"]
+    run("setup", "asterisk", "--undo", "--yes")
+    assert content(pbx) == before
+
+
+def test_migrate_makes_the_catalogue(run: Run, pbx: Path, tmp_path: Path) -> None:
+    run("migrate")
+    assert (tmp_path / "catalogue.db").exists()
+    assert "already" in run("migrate").stdout
+
+
+def test_doctor_without_a_pbx_says_so(run: Run, pbx: Path) -> None:
+    run("setup", "asterisk", "--yes")
+    run("migrate")
+    told = run("doctor", status=1).stdout
+    assert "127.0.0.1:1" in told
+
+
+async def test_run_links_to_a_real_asterisk(run: Run, program: Path, tmp_path: Path) -> None:
+    async with Bed() as bed:
+        write_config(tmp_path, bed.pbx.etc, bed.pbx.data, bed.pbx.ami_port)
+        setup = ("setup", "asterisk", "--yes", "--reload", "--asterisk", str(bed.pbx.cli))
+        await asyncio.to_thread(run, *setup)
+        await asyncio.to_thread(run, "migrate")
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *("--config", tmp_path / "callrec.toml", "run"),
+            cwd=tmp_path,
+            env=clean_environment(),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        said = ""
+        try:
+            async with asyncio.timeout(20):
+                while "pbx_linked" not in said:
+                    line = await process.stderr.readline()
+                    assert line, said
+                    said += line.decode()
+        finally:
+            process.terminate()
+            status = await asyncio.wait_for(process.wait(), 20)
+        assert status == 0
