@@ -173,7 +173,8 @@ class Call:
     def close(self) -> None:
         """Give the call its outcome."""
         self.move("ended")
-        self.outcome, self.reason = self._outcome(self.ended_at or self.started_at)
+        if self.outcome is None:
+            self.outcome, self.reason = self._outcome(self.ended_at or self.started_at)
 
     def _outcome(self, at: datetime) -> tuple[Outcome, str]:
         states = {r.state for r in self.recordings}

@@ -140,8 +140,7 @@ class Calls:
         leg = self.leg_of(event.who, event.at)
         call = leg.call
         self.note_offer(call, leg, event)
-        decision = self.policy.decide(self._question(call, event.line))
-        call.decision = decision
+        decision = call.decision = self.decide(call, event.line)
         outbound = call.direction is Direction.OUTBOUND
         asks = ConsentMode.NONE
         if decision.may_record and not call.refused:
@@ -353,13 +352,15 @@ class Calls:
 
     # whether to record
 
-    def _question(self, call: Call, line: str | None) -> CallInQuestion:
+    def decide(self, call: Call, line: str | None) -> Decision:
+        """What the policy says of a call as far as that line is concerned."""
         outside = tuple(
             leg.number for leg in call.live.values() if leg.kind is LegKind.OUTSIDE and leg.number
         )
         far = call.a_number if call.direction is Direction.INBOUND else call.b_number
         numbers = (far, *outside) if call.direction is not Direction.INTERNAL else outside
-        return CallInQuestion(self.direction_of(call), line, call.ddi, call.queue, numbers)
+        question = CallInQuestion(self.direction_of(call), line, call.ddi, call.queue, numbers)
+        return self.policy.decide(question)
 
     def direction_of(self, call: Call) -> Direction:
         """As offered; without an offer, told from which leg came first."""
@@ -389,7 +390,7 @@ class Calls:
         members = self.bridges.get(leg.bridge, {})
         if leg.kind is not LegKind.LINE or len(members) < 2:  # noqa: PLR2004 - a conversation
             return []
-        decision = self.policy.decide(self._question(call, leg.line))
+        decision = self.decide(call, leg.line)
         hindrance = self._hindrance(leg, decision, members)
         if leg.recording is not None and not leg.recording.over:
             if hindrance is None:

@@ -239,9 +239,9 @@ class SnapshotTaken:
 
     Attributes:
         pbx_started_at: When the PBX was started; what began before it is over.
-        unfinished: Recordings whose sidecars do not say how they ended. Finished ones of open
-            calls may be among them, so that the outcome of such a call takes them in.
-        open_calls: Calls whose end was never written.
+        unfinished: Recordings whose sidecars do not say how they ended, and all others of the
+            open calls: they count for the outcome, and an objection concerns them too.
+        open_calls: Calls whose end was never written, or which have an unfinished recording.
     """
 
     at: datetime

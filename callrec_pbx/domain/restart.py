@@ -25,7 +25,8 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
     """Adopt what still runs, start what should run, finish what ended meanwhile."""
     commands: list[Command] = []
     for call_facts in event.open_calls:
-        _restore_call(calls, call_facts)
+        if call_facts.call_id not in calls.calls:
+            _restore_call(calls, call_facts)
     orphans = [
         _restore_recording(calls, facts)
         for facts in event.unfinished
@@ -51,9 +52,13 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
         found = calls.legs.get(orphan.leg)
         if found is None or found.recording is not orphan:
             commands += _finish_orphan(calls, orphan, event)
-    for call in calls.calls.values():
+    for call in list(calls.calls.values()):
         if call.direction is None and call.answered_at is not None:
             calls.note_unoffered(call)
+        if call.decision is None and call.direction is not None:
+            call.decision = calls.decide(call, call.line)
+        if call.withdrawn:
+            commands += calls.discard_all(call, event.at)
     for leg in list(calls.legs.values()):
         commands += calls.consider(leg, event.at, talking_since[leg.leg])
     for call in list(calls.calls.values()):
@@ -67,8 +72,6 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
 
 
 def _restore_call(calls: "Calls", facts: CallFacts) -> None:
-    if facts.call_id in calls.calls or facts.ended_at is not None:
-        return
     call = Call(
         call_id=facts.call_id,
         refs=list(facts.pbx_ids),
@@ -80,13 +83,17 @@ def _restore_call(calls: "Calls", facts: CallFacts) -> None:
         c_number=facts.c_number,
         ddi=facts.ddi,
         queue=facts.queue,
+        ended_at=facts.ended_at,
+        outcome=facts.outcome,
         consents=list(facts.consents),
         transfers=list(facts.transfers),
         gone=list(facts.legs),
     )
     if facts.answered_at is not None:
         call.answer(facts.answered_at)
-    if facts.reason:
+    if facts.outcome is not None:
+        call.reason = facts.reason
+    elif facts.reason:
         call.refuse(facts.reason)
         call.withdrawn = facts.reason == "consent_withdrawn"
     calls.calls[call.call_id] = call
@@ -129,6 +136,10 @@ def _restore_recording(calls: "Calls", facts: RecordingFacts) -> Recording:
         pauses=list(facts.pauses),
     )
     call.decision = call.decision or decision
+    if facts.reason == "consent_withdrawn":
+        # Written before the call's own sidecar, which may not have come to it.
+        call.withdrawn = True
+        call.refuse(facts.reason)
     call.recordings.append(recording)
     calls.recordings[recording.recording_id] = recording
     return recording

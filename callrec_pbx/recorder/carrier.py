@@ -173,8 +173,6 @@ class Carrier:
         starting = recording.state is RecordingState.STARTING
         try:
             await self._spool.save_recording(recording, call)
-            if starting:
-                await self._spool.refuse_when_full()
         except SpoolError as error:
             log.exception(
                 "sidecar_not_written", recording=recording.recording_id, reason=error.reason
@@ -237,8 +235,8 @@ class Carrier:
             self._report(events.AudioMissing(_now(), recording.recording_id, "no_audio"))
 
     async def _finish(self, recording: RecordingFacts) -> None:
-        """Measure the file, then let sidecar and row say so; a file that cannot be read is tried
-        again at the next start, as its sidecar stays open."""
+        """Measure the file; one that cannot be read is tried again at the next start, as its
+        sidecar stays open."""
         self._cancel_timer(f"audio:{recording.recording_id}")
         wait_s = 0.0 if recording.state is RecordingState.INTERRUPTED else WAIT_S
         try:
@@ -246,7 +244,7 @@ class Carrier:
         except OSError as error:
             log.exception("audio_not_readable", recording=recording.recording_id, reason=str(error))
             return
-        self._enqueue(c.SaveRecording(measured))
+        # The domain has it saved, unless the recording was discarded while it was measured.
         self._report(events.RecordingFinished(_now(), measured))
 
     async def _discard(self, command: c.DiscardAudio) -> None:

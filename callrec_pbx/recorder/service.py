@@ -19,6 +19,7 @@ from callrec_pbx.pbx.interface import OnEvents, Pbx
 from callrec_pbx.recorder.pump import Pump
 from callrec_pbx.recorder.spool import Spool
 from callrec_pbx.resources import resource_dir
+from callrec_pbx.retention.scheduler import RetentionScheduler
 from callrec_pbx.storage.store import RecordingStore
 
 log = structlog.get_logger(__name__)
@@ -175,14 +176,22 @@ def asterisk(config: Config) -> Callable[[OnEvents], Pbx]:
 
 async def _serve(config: Config) -> None:
     store = RecordingStore(config.recordings.directory, config.recordings.pbx_directory)
-    writer = CatalogueWriter(open_current(config.catalogue.url))
+    engine = open_current(config.catalogue.url)
+    writer = CatalogueWriter(engine)
+    retention = RetentionScheduler(
+        engine, store, config.retention.run_at, config.retention.call_days
+    )
     spool = Spool(store, writer, config.recordings.min_free_mb << 20)
     pump = Pump(config.policy(), prompt_book(config), spool, config.recordings.start_check_s)
     service = Service(pump, asterisk(config), writer)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)
-    await service.serve()
+    retention.start()
+    try:
+        await service.serve()
+    finally:
+        await asyncio.to_thread(retention.stop)
 
 
 def run(config: Config) -> None:

@@ -1,6 +1,7 @@
 """Writes facts: the sidecar first, then the row; never on the event loop."""
 
 import asyncio
+import errno
 import os
 from functools import partial
 from typing import Protocol
@@ -8,6 +9,7 @@ from typing import Protocol
 import structlog
 
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.recorder.threads import Threads
 from callrec_pbx.storage.finish import finish
 from callrec_pbx.storage.store import RecordingStore, SpoolError
@@ -53,23 +55,32 @@ class Spool:
         """Write the sidecar, then hand on the row (which is written whatever the disk says).
 
         Raises:
-            SpoolError: The sidecar could not be written.
+            SpoolError: The sidecar could not be written, or there is no room for the audio of a
+                recording that is about to start.
         """
         try:
-            await self._writers.do(lambda: self.store.write_sidecar(recording, call))
+            await self._writers.do(partial(self._write_recording, recording, call))
         finally:
             self._rows.save_recording(recording)
 
+    def _write_recording(self, recording: RecordingFacts, call: CallFacts) -> None:
+        self.store.write_sidecar(recording, call)
+        if recording.state is RecordingState.STARTING:
+            self._refuse_when_full()
+
     def save_call(self, call: CallFacts) -> None:
-        """Write the call's row, and within `SOON_S` its sidecar.
+        """Write the call's sidecar within `SOON_S`, a refusal at once, and then its row.
 
         Only the newest facts of a call count, so what changes quickly is written once.
         """
-        self._rows.save_call(call)
         self._pending_calls[call.call_id] = call
         loop = asyncio.get_running_loop()
+        refused = bool(call.reason) and call.ended_at is None
+        if refused and self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
         if self._flush is None:
-            self._flush = loop.call_later(SOON_S, self._begin_calls)
+            self._flush = loop.call_later(0 if refused else SOON_S, self._begin_calls)
 
     def _begin_calls(self) -> None:
         self._flush = None
@@ -87,6 +98,8 @@ class Spool:
                 self.store.write_call(call)
             except SpoolError as error:
                 log.exception("call_sidecar_not_written", call=call.call_id, reason=error.reason)
+            # Not before: a row without a sidecar would stay open for ever after a crash.
+            self._rows.save_call(call)
 
     async def finish(self, recording: RecordingFacts, wait_s: float) -> RecordingFacts:
         """Measure, mend and hash a closed file."""
@@ -106,30 +119,20 @@ class Spool:
         Raises:
             OSError: The directory is not there.
         """
+        return await self._writers.do(self._free_bytes)
 
-        def ask() -> int:
-            status = os.statvfs(self.store.directory)
-            return status.f_bavail * status.f_frsize
+    def _free_bytes(self) -> int:
+        status = os.statvfs(self.store.directory)
+        return status.f_bavail * status.f_frsize
 
-        return await self._writers.do(ask)
-
-    async def refuse_when_full(self) -> None:
-        """See that there is room for another recording.
-
-        Raises:
-            SpoolError: `disk_full`, or `spool_missing`.
-        """
-        try:
-            free = await self.free_bytes()
-        except OSError as error:
-            detail = f"{error}; create or mount {self.store.directory}"
-            raise SpoolError(error.errno or 2, "spool_missing", detail) from error
+    def _refuse_when_full(self) -> None:
+        free = self._free_bytes()
         if free < self._min_free:
             detail = (
                 f"{self.store.directory} has {free >> 20} MiB left, less than "
                 f"recordings.min_free_mb = {self._min_free >> 20}; make room"
             )
-            raise SpoolError(28, "disk_full", detail)
+            raise SpoolError(errno.ENOSPC, "disk_full", detail)
 
     async def unfinished(self) -> tuple[tuple[RecordingFacts, ...], tuple[CallFacts, ...]]:
         """What an earlier listener left open."""

@@ -68,7 +68,7 @@ class Threads:
             for job, future in jobs:
                 try:
                     done.append((future, job(), None))
-                except Exception as error:  # noqa: BLE001 - handed to whoever awaits the job
+                except Exception as error:
                     done.append((future, None, error))
             loop = jobs[0][1].get_loop()
             try:

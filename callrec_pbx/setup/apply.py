@@ -44,9 +44,8 @@ def _content(path: Path) -> bytes | None:
 
 def _make(folder: NewFolder) -> None:
     folder.path.mkdir(exist_ok=True)
-    folder.path.chmod(folder.mode)
     _give(folder.path, folder.owner)
-    folder.path.chmod(folder.mode)  # chown takes the set-group bit away
+    folder.path.chmod(folder.mode)
 
 
 def _give(path: Path, owner: Owner | None) -> None:

@@ -57,12 +57,14 @@ async def installed_bed() -> AsyncIterator[Bed]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def listener(installed_bed: Bed) -> AsyncIterator[Listener]:
-    """A listener of its own for the test, which configures and starts it; what it leaves balances."""
+    """A listener of its own for the test, which starts it; what it leaves behind balances."""
     found = new_listener(installed_bed)
     yield found
-    await installed_bed.quiet()
-    await balance(found)
-    found.stop()
+    try:
+        await installed_bed.quiet()
+        await balance(found)
+    finally:
+        found.stop()
     await balance(found)
     assert_sound(found)
 

@@ -2,8 +2,11 @@ import pytest
 from tests.asterisk.test_transfers import *
 from tests.bed import measure
 
-@pytest.mark.parametrize("n", range(14))
+@pytest.mark.parametrize("n", range(3))
 async def test_star2(scene: Scene, n) -> None:
+    print(await scene.bed.pbx.rx("logger add channel dbg debug,verbose"))
+    for m in ("audiohook.c","channel.c", "app_mixmonitor.c","bridge.c","bridge_channel.c","bridge_native_rtp.c","core_unreal.c","chan_pjsip.c","slinfactory.c"):
+        print(await scene.bed.pbx.rx("core set debug 9 "+m))
     caller, agent = await talking(scene)
     mark = scene.ami.mark()
     await agent.press("*2")
@@ -14,7 +17,12 @@ async def test_star2(scene: Scene, n) -> None:
     await second.answer(SECOND)
     await second.hear(scene.file("second"))
     await scene.recording("302")
-    await chat(1500)
+    await chat(500)
+    if n:
+        import asyncio,subprocess
+        pr=await asyncio.create_subprocess_exec("timeout","-s","INT","4","gdb","-q","-batch","-p",str(scene.bed.pbx.pid),"-x","/tmp/w/g.gdb",stdout=open(f"/tmp/w/gdb{n}","wb"),stderr=subprocess.STDOUT)
+        await pr.wait()
+    await chat(1000)
     await agent.hangup()
     await chat()
     await second.hangup()
@@ -27,4 +35,6 @@ async def test_star2(scene: Scene, n) -> None:
     if tt[0].tone_ms(SECOND) < 1000:
         import shutil; shutil.copy(tt[0].audio,f'/tmp/w/bad{n}.wav')
         open(f'/tmp/w/bad{n}.events','w').write('\n'.join(str(dict(m)) for m in scene.ami.since(scene.mark) if m.event not in('Newexten','VarSet','Registry')))
+    import shutil; shutil.copy(scene.bed.pbx.logs/'dbg', f'/tmp/w/dbg{n}')
+    if 1:
         open(f'/tmp/w/bad{n}.log','w').write(scene.bed.pbx.log_text()[-60000:])

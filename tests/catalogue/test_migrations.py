@@ -20,6 +20,14 @@ from callrec_pbx.catalogue.engine import CatalogueError, make_engine
 from callrec_pbx.catalogue.models import Base
 
 
+def table_names(url: str) -> list[str]:
+    engine = create_engine(url)
+    try:
+        return inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
+
+
 def test_migrated_from_empty_equals_the_models(engine: Engine) -> None:
     with engine.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -43,8 +51,7 @@ def test_upgrade_downgrade_upgrade(url: str) -> None:
     migrate.upgrade(url)
     migrate.downgrade(url, "base")
     assert migrate.current(url) is None
-    names = inspect(create_engine(url)).get_table_names()
-    assert names == ["alembic_version"]
+    assert table_names(url) == ["alembic_version"]
     migrate.upgrade(url)
     assert migrate.current(url) == migrate.head()
 
@@ -75,7 +82,7 @@ def test_a_migration_cut_off_leaves_nothing(
         patch.setattr(command, "upgrade", killed_at_the_end)
         with pytest.raises(KeyboardInterrupt):
             migrate.upgrade(url)
-    assert inspect(create_engine(url)).get_table_names() == []
+    assert table_names(url) == []
     migrate.upgrade(url)
     assert migrate.current(url) == migrate.head()
 

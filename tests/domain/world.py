@@ -31,7 +31,13 @@ PROMPTS = PromptBook(
         for name in ("announce", "announce_opt_out", "announce_opt_in")
     }
 )
-CLOSED = {RecordingState.STORED, RecordingState.FAILED, RecordingState.DISCARDED}
+CLOSED = {RecordingState.STORED, RecordingState.FAILED}
+
+
+def is_closed(recording: RecordingFacts) -> bool:
+    """Whether nothing is left to be done about it."""
+    measured = recording.state is RecordingState.INTERRUPTED and recording.audio_ms is not None
+    return recording.state in CLOSED or measured
 
 
 @dataclass
@@ -69,7 +75,10 @@ class World:
     timers: dict[str, float] = field(default_factory=dict)
     recordings: dict[str, RecordingFacts] = field(default_factory=dict)
     calls_saved: dict[str, CallFacts] = field(default_factory=dict)
-    outcomes: Counter[str] = field(default_factory=Counter)
+    outcomes: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    closed: Counter[str] = field(default_factory=Counter)
+    withdrawn: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     merged: dict[str, str] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
@@ -87,7 +96,7 @@ class World:
         self.numbers += 1
         return self.numbers
 
-    def new_id(self, at: datetime) -> str:
+    def new_id(self, _: datetime) -> str:
         """An id of our own."""
         return f"{self.number():026d}"
 
@@ -205,12 +214,18 @@ class World:
         discarded = discarded or (isinstance(event, e.RecordingStopped) and event.offline_discard)
         if declined or discarded:
             self.refused.add(leg.call.call_id)
+        if discarded:
+            self.withdrawn.add(leg.call.call_id)
 
     def call_of(self, call_id: str) -> str:
         """The call that this one has become part of."""
         while call_id in self.merged:
             call_id = self.merged[call_id]
         return call_id
+
+    def is_withdrawn(self, call_id: str) -> bool:
+        """Whether the audio of what is one call now is to be deleted."""
+        return self.call_of(call_id) in {self.call_of(withdrawn) for withdrawn in self.withdrawn}
 
     def is_refused(self, call_id: str) -> bool:
         """Whether anybody in what is one call now has refused."""
@@ -236,8 +251,10 @@ class World:
         if call.merged_into:
             self.merged[call.call_id] = call.merged_into
         if call.outcome is not None:
-            self.outcomes[call.call_id] += 1
+            self.outcomes.setdefault(call.call_id, set()).add((call.outcome, call.reason))
+            self.closed[call.call_id] += 1
             assert call.reason
+            assert self.closed[call.call_id] == 1, "an outcome twice"
 
     def _queue(
         self,
@@ -277,6 +294,7 @@ class World:
         if isinstance(command, c.SaveRecording):
             self.recordings[recording.recording_id] = recording
         elif isinstance(command, c.DiscardAudio):
+            self.deleted.add(recording.recording_id)
             self.handle(e.RecordingFinished(self.now, recording))
         else:
             self._steer(command, recording, how)
@@ -284,9 +302,11 @@ class World:
     def _steer(self, command: c.Command, recording: RecordingFacts, how: str) -> None:
         what = type(command).__name__.removesuffix("Recording").lower()
         channel = self.channels.get(recording.leg)
-        if not self.linked or channel is None:
-            how = "refused"
-        elif what != "start" and channel.monitor != recording.recording_id:
+        if (
+            not self.linked
+            or channel is None
+            or (what != "start" and channel.monitor != recording.recording_id)
+        ):
             how = "refused"
         if what == "stop" and how == "refused":
             self.stops_refused = True
@@ -374,17 +394,21 @@ class World:
 
     def restart(self) -> None:
         """The listener is killed and started again: only what was written is known."""
-        for queue in self.queues.values():
-            for command in queue:
-                if isinstance(command, c.SaveRecording):
-                    self.recordings[command.recording.recording_id] = command.recording
         self.queues.clear()
+        self.closed.clear()
         self.work.clear()
         self.timers.clear()
         self.domain = Calls(self.policy, PROMPTS, self.new_id)
-        unfinished = tuple(r for r in self.recordings.values() if r.state not in CLOSED)
-        calls = tuple(call for call in self.calls_saved.values() if call.ended_at is None)
-        self.look(unfinished, calls)
+        unfinished = [r for r in self.recordings.values() if not is_closed(r)]
+        owners = {recording.call_id for recording in unfinished}
+        calls = [
+            call
+            for call in self.calls_saved.values()
+            if call.ended_at is None or call.call_id in owners
+        ]
+        ids = {call.call_id for call in calls}
+        others = [r for r in self.recordings.values() if is_closed(r) and r.call_id in ids]
+        self.look((*unfinished, *others), tuple(calls))
 
     def die(self) -> None:
         """The PBX is killed and started again: no channel is left, nothing was said."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -100,6 +99,9 @@ class Builder:
                     shutil.rmtree(old)
                 self._build(stage, kept.with_name(f"{name}-partial"), own)
                 kept.with_name(f"{name}-partial").rename(kept)
+            else:
+                for word, rest in own:
+                    self._set(stage, word, rest)
             stage.layers = [*parent.layers, kept / "files"]
         return self.stages
 
@@ -116,20 +118,24 @@ class Builder:
         (folder / "files").mkdir(parents=True)
         stage.layers.append(folder / "files")
         for word, rest in own:
-            self._step(stage, word, rest)
+            if word == "RUN":
+                self.run(stage, ["sh", "-c", rest])
+            elif word == "COPY":
+                self._copy(stage, rest.split())
+            else:
+                self._set(stage, word, rest)
 
-    def _step(self, stage: Stage, word: str, rest: str) -> None:
-        if word == "RUN":
-            self.run(stage, ["sh", "-c", rest]).check_returncode()
-        elif word == "COPY":
-            self._copy(stage, rest.split())
-        elif word == "ENV":
-            stage.environment.update(item.split("=", 1) for item in shlex.split(rest))
+    @staticmethod
+    def _set(stage: Stage, word: str, rest: str) -> None:
+        """Note what a step says without changing a file."""
+        if word == "ENV":
+            pairs = (item.partition("=") for item in shlex.split(rest))
+            stage.environment.update({name: value for name, _, value in pairs})
         elif word == "USER":
             stage.user = rest
         elif word == "CMD":
             stage.command = json.loads(rest)
-        elif word != "EXPOSE":
+        elif word not in {"RUN", "COPY", "EXPOSE"}:
             raise UnknownStepError(f"{word} {rest}")
 
     def _copy(self, stage: Stage, words: list[str]) -> None:
@@ -183,13 +189,19 @@ class Builder:
             *command,
         ]
 
-    def run(self, stage: Stage, command: list[str]) -> subprocess.CompletedProcess[str]:
-        """Run a build step, which may reach the package archives as this machine does."""
-        binds = {path: path for path in map(os.path.expanduser, OF_THE_MACHINE) if Path(path).exists()}
+    def run(self, stage: Stage, command: list[str]) -> None:
+        """Run a build step, which may reach the package archives as this machine does.
+
+        Raises:
+            subprocess.CalledProcessError: It failed.
+        """
+        known = (Path(path).expanduser() for path in OF_THE_MACHINE)
+        binds = {str(path): str(path) for path in known if path.exists()}
         binds["/var/cache/downloads"] = str(self.cache)
-        environment = {"PIP_CACHE_DIR": "/var/cache/downloads/pip", "DEBIAN_FRONTEND": "noninteractive"}
+        environment = {"PIP_CACHE_DIR": "/var/cache/downloads/pip"}
         line = self.command(stage, command, environment=environment, binds=binds)
-        return subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
+        # Not stdin, which a package's questions would wait for.
+        subprocess.run(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
 
 def stages(text: str) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:

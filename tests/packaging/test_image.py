@@ -1,5 +1,7 @@
 """The image's steps, carried out in the private Debian root, make containers that work."""
 
+# ruff: noqa: ASYNC240 - another process's log has no event to wait for
+
 from __future__ import annotations
 
 import asyncio
@@ -7,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.bed.asterisk import REPOSITORY, installation
+from tests.bed.asterisk import POLL_S, REPOSITORY, installation
 from tests.packaging.dockerfile import Builder, Stage, stages
 
 DOCKER = REPOSITORY / "docker"
@@ -30,6 +33,13 @@ with socket.socket() as probe:  # SIOCSIFFLAGS: IFF_UP
 os.execvp(sys.argv[1], sys.argv[1:])
 """
 """Run in a network namespace of its own, as the containers have one."""
+
+FILL = """
+[ -d "$1" ] || exit 0
+cp -a "$1/." /fill
+chmod --reference="$1" /fill
+chown --reference="$1" /fill
+"""
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +72,11 @@ class Container:
 
     def __init__(self, builder: Builder, service: dict[str, Any], volumes: Path) -> None:
         self.builder = builder
+        self.service = service
+        self.volumes = volumes
         built = builder.stages[service["build"]["target"]]
-        layer = builder.folder / f"{built.name}-container" / "files"
-        layer.mkdir(parents=True)
+        layer = Path(tempfile.mkdtemp(dir=builder.folder, prefix=built.name)) / "files"
+        layer.mkdir()
         self.stage = Stage(built.name, [*built.layers, layer], built.environment, built.user)
         self.start = built.command
         self.binds = {}
@@ -75,12 +87,16 @@ class Container:
             else:
                 self.binds[target] = str(self._volume(volumes / source, target))
 
+    def beside(self) -> Container:
+        """Return another one of the same service, as an engine's `exec` needs here."""
+        return Container(self.builder, self.service, self.volumes)
+
     def _volume(self, folder: Path, target: str) -> Path:
         """Make a named volume; a new one begins with what the image has there, as in an engine."""
         if not folder.exists():
             folder.mkdir(parents=True)
-            script = f'if [ -d {target} ]; then cp -a {target}/. /fill; chmod --reference={target} /fill; chown --reference={target} /fill; fi'
-            line = self.builder.command(self.stage, ["sh", "-c", script], binds={"/fill": str(folder)})
+            fill = ["sh", "-c", FILL, "fill", target]
+            line = self.builder.command(self.stage, fill, binds={"/fill": str(folder)})
             subprocess.run(line, check=True)
         return folder
 
@@ -103,7 +119,25 @@ async def running(line: list[str], log: Path) -> AsyncIterator[asyncio.subproces
         await process.wait()
 
 
-async def until_linked(line: list[str], log: Path) -> AsyncIterator[None]: ...
+@asynccontextmanager
+async def linked(
+    line: list[str], log: Path, pbx: asyncio.subprocess.Process, pbx_log: Path
+) -> AsyncIterator[None]:
+    """Run the listener, again when it ends as an engine would, until it is linked."""
+    try:
+        async with asyncio.timeout(LINK_S) as deadline:
+            while True:
+                async with running(line, log) as process:
+                    while process.returncode is None and b"pbx_linked" not in log.read_bytes():
+                        assert pbx.returncode is None, "the PBX ended"
+                        await asyncio.sleep(POLL_S)
+                    if process.returncode is None:
+                        deadline.reschedule(None)
+                        yield
+                        return
+    except (TimeoutError, AssertionError) as error:
+        told = (f"--- {path.stem}\n{path.read_text()[-3000:]}" for path in (log, pbx_log))
+        raise AssertionError("\n".join([str(error), *told])) from error
 
 
 def test_only_steps_that_are_known() -> None:
@@ -116,27 +150,16 @@ async def test_the_containers_know_each_other(builder: Builder, tmp_path: Path) 
     pbx = Container(builder, services["pbx"], tmp_path / "volumes")
     listener = Container(builder, services["callrec-pbx"], tmp_path / "volumes")
     pbx_log, log = tmp_path / "pbx.log", tmp_path / "listener.log"
+    start = pbx.command(pbx.start, PHONE_PASSWORD="of-the-test")
     own_net = ["unshare", "--net", sys.executable, "-c", OWN_LOOPBACK]
-    async with running(
-        [*own_net, *pbx.command(pbx.start, PHONE_PASSWORD="of-the-test")], pbx_log
-    ) as one:
-        same_net = ["nsenter", f"--net=/proc/{one.pid}/ns/net"]
-        line = [*same_net, *listener.command(listener.start)]
-        async with asyncio.timeout(LINK_S):
-            while one.returncode is None:  # the first tries come before the PBX is ready
-                async with running(line, log) as other:
-                    while other.returncode is None and b"pbx_linked" not in log.read_bytes():
-                        await asyncio.sleep(0.1)
-                    if other.returncode is not None:
-                        continue
-                    doctor = await asyncio.create_subprocess_exec(
-                        *same_net,
-                        *listener.command(["callrec-pbx", "doctor"]),
-                        stdout=asyncio.subprocess.PIPE,
-                        stderr=asyncio.subprocess.STDOUT,
-                    )
-                    report, _ = await doctor.communicate()
-                    assert doctor.returncode == 0, report.decode()
-                    assert b"fail" not in report
-                    return
-    pytest.fail(pbx_log.read_text()[-3000:])
+    async with running([*own_net, *start], pbx_log) as first:
+        same_net = ["nsenter", f"--net=/proc/{first.pid}/ns/net"]
+        async with linked([*same_net, *listener.command(listener.start)], log, first, pbx_log):
+            doctor = await asyncio.create_subprocess_exec(
+                *same_net,
+                *listener.beside().command(["callrec-pbx", "doctor"]),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            report, _ = await doctor.communicate()
+    assert doctor.returncode == 0, report.decode()

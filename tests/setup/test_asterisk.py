@@ -161,6 +161,16 @@ def test_undo_leaves_later_edits_alone(host: Host) -> None:
     assert host.snapshot() == before
 
 
+def test_undo_leaves_a_file_of_ours_that_others_changed(host: Host) -> None:
+    install(host)
+    path = host.etc / "callrec" / "extensions.conf"
+    path.write_text(path.read_text() + "; mine\n")
+    plan = undo(host)
+    assert path.read_text().endswith("; mine\n")
+    assert any(str(path) in note and "stays" in note for note in plan.notes)
+    assert "callrec" not in (host.etc / "extensions.conf").read_text()
+
+
 def test_files_that_were_not_there_are_gone_after_undo(tmp_path: Path) -> None:
     host = make_host(tmp_path, {"manager.conf": MANAGER})
     before = host.snapshot()
@@ -342,6 +352,17 @@ def test_an_imported_prompt_is_kept_also_by_undo(host: Host) -> None:
     assert (sounds / "en" / "announce.wav").read_bytes() == own
     assert [p.name for p in PromptSet.load(sounds).prompts] == ["announce"]
     assert not (sounds / "de").exists()
+
+
+def test_an_import_of_the_shipped_audio_stays_an_import(host: Host) -> None:
+    install(host)
+    path = host.data / "sounds" / "callrec" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["prompts"][0].update(version="i123", text="My words.")
+    path.write_text(json.dumps(manifest))
+    install(host)
+    first = PromptSet.load(path.parent).prompts[0]
+    assert (first.version, first.text) == ("i123", "My words.")
 
 
 def test_a_prompt_replaced_by_hand_is_kept_too(host: Host) -> None:

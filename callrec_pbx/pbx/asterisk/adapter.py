@@ -119,9 +119,7 @@ class Asterisk:
     def _seen(
         self, message: Message, recordings: dict[str, str], holding: frozenset[str]
     ) -> LegSeen:
-        variables = dict(
-            line.partition("=")[::2] for line in message.get("Variable", "").split("\r\n")
-        )
+        variables = _variables(message)
         who = self._translator.who(message)
         now = datetime.now(UTC)
         age_s = float(message.get("Seconds", "0") or 0)
@@ -188,6 +186,13 @@ class Asterisk:
             raise LinkDownError("no channel to hang up")
         first, *others = command.channels
         await self._do(actions.hang_up_after_notice(first, others[0] if others else ""))
+
+
+def _variables(message: Message) -> dict[str, str]:
+    """The variables that `Status` tells of, without those that are not set."""
+    pairs = (line.partition("=")[::2] for line in message.get("Variable", "").split("\r\n"))
+    # Asterisk prints a variable that is not set as "(null)" (observed on 22.10).
+    return {name: value for name, value in pairs if value != "(null)"}
 
 
 def _from_leg_id(leg: str) -> datetime | None:
