@@ -2,7 +2,7 @@ import pytest
 from tests.asterisk.test_transfers import *
 from tests.bed import measure
 
-@pytest.mark.parametrize("n", range(3))
+@pytest.mark.parametrize("n", range(1,5))
 async def test_star2(scene: Scene, n) -> None:
     print(await scene.bed.pbx.rx("logger add channel dbg debug,verbose"))
     for m in ("audiohook.c","channel.c", "app_mixmonitor.c","bridge.c","bridge_channel.c","bridge_native_rtp.c","core_unreal.c","chan_pjsip.c","slinfactory.c"):
@@ -20,7 +20,7 @@ async def test_star2(scene: Scene, n) -> None:
     await chat(500)
     if n:
         import asyncio,subprocess
-        pr=await asyncio.create_subprocess_exec("timeout","-s","INT","4","gdb","-q","-batch","-p",str(scene.bed.pbx.pid),"-x","/tmp/w/g.gdb",stdout=open(f"/tmp/w/gdb{n}","wb"),stderr=subprocess.STDOUT)
+        pr=await asyncio.create_subprocess_exec("timeout","-s","INT","3","gdb","-q","-batch","-p",str(scene.bed.pbx.pid),"-x","/tmp/w/g.py",stdout=open(f"/tmp/w/gdb{n}","wb"),stderr=subprocess.STDOUT)
         await pr.wait()
     await chat(1000)
     await agent.hangup()

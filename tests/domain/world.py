@@ -86,6 +86,7 @@ class World:
     pbx_started_at: datetime = START - timedelta(days=1)
     lossless: bool = True
     stops_refused: bool = False
+    torn: bool = False
     numbers: int = 0
 
     def __post_init__(self) -> None:
@@ -392,8 +393,16 @@ class World:
             offline_discard=channel.stopped_by is Key.DISCARD,
         )
 
-    def restart(self) -> None:
-        """The listener is killed and started again: only what was written is known."""
+    def restart(self, torn: bool = False) -> None:
+        """The listener is killed and started again: only what was written is known.
+
+        Args:
+            torn: Whether writing to the disk was behind, too.
+        """
+        self.torn = self.torn or torn
+        for command in (command for queue in self.queues.values() for command in queue):
+            if isinstance(command, c.SaveRecording) and not torn:
+                self.recordings[command.recording.recording_id] = command.recording
         self.queues.clear()
         self.closed.clear()
         self.work.clear()
