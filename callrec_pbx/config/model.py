@@ -128,13 +128,6 @@ class AsteriskSection(Section):
         description="longest wait for the answer to an action",
         examples=[5],
     )
-    ping_interval_s: float = Field(
-        default=5.0,
-        ge=1,
-        le=60,
-        description="seconds between pings of an idle connection",
-        examples=[5],
-    )
 
     @property
     def sounds_dir(self) -> Path:

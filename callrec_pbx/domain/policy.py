@@ -4,11 +4,14 @@ A rule's criterion that is empty matches everything. Patterns are whole strings 
 stands for any characters and `?` for one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from callrec_pbx.domain.facts import Decision
 from callrec_pbx.domain.words import ConsentMode, Direction, Mode, Notice, OnTrouble, Outcome
+
+STRICTNESS = (ConsentMode.NONE, ConsentMode.ANNOUNCE, ConsentMode.OPT_OUT, ConsentMode.OPT_IN)
+"""Modes of consent, from the one that asks least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class CallInQuestion:
 
     Attributes:
         line: The line that would be recorded; None when it is not known yet (a queue), and then
-            a rule that names lines is taken to match, so that the announcement is not left out.
+            rules that name lines may match, so that the announcement is not left out.
         numbers: The outside numbers of the call.
     """
 
@@ -74,10 +77,32 @@ class Policy:
         """Say whether and how to record; hard stops first, then the first rule that matches."""
         if self.excluded_numbers and _any_like(call.numbers, self.excluded_numbers):
             return Decision(Outcome.EXCLUDED, "excluded_number", policy_version=self.version)
+        candidates = self._candidates(call)
+        if not candidates:
+            return Decision(Outcome.NOT_SELECTED, "no_rule", policy_version=self.version)
+        decision = _by_rule(candidates[0], self.version)
+        if len(candidates) == 1:
+            return decision
+        # Nobody knows yet whose rule will count: ask as the strictest of them does.
+        strictest = max((rule.consent for rule in candidates), key=STRICTNESS.index)
+        return replace(decision, consent=strictest)
+
+    def _candidates(self, call: CallInQuestion) -> list[Rule]:
+        """The first rule that matches; before it, while the line is not known, those that may.
+
+        A rule that would not record cannot keep others from asking for consent until its line is
+        known to be the one.
+        """
+        found: list[Rule] = []
         for rule in self.rules:
-            if rule.matches(call):
-                return _by_rule(rule, self.version)
-        return Decision(Outcome.NOT_SELECTED, "no_rule", policy_version=self.version)
+            if not rule.matches(call):
+                continue
+            certain = not rule.line or call.line is not None
+            if rule.mode is not Mode.NEVER or (certain and not found):
+                found.append(rule)
+            if certain:
+                break
+        return found
 
 
 def _by_rule(rule: Rule, version: str) -> Decision:

@@ -166,6 +166,7 @@ def asterisk(config: Config) -> Callable[[OnEvents], Pbx]:
                 settings.secret.get_secret_value(),
                 on_messages=on_messages,
                 timeout_s=settings.action_timeout_s,
+                connect_timeout_s=settings.connect_timeout_s,
             ),
             tuple(settings.trunks),
             on_events,

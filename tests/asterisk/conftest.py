@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from tests.asterisk.balance import balance
 from tests.asterisk.listener import Listener
+from tests.asterisk.proxy import Proxy
 from tests.asterisk.scene import Scene, assert_sound, new_listener
 from tests.bed.bed import Bed
 from tests.bed.pbx_config import PbxOptions
@@ -67,6 +68,16 @@ async def listener(installed_bed: Bed) -> AsyncIterator[Listener]:
         found.stop()
     await balance(found)
     assert_sound(found)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def proxy(
+    installed_bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Proxy]:
+    """What stands between the PBX and every listener that is started from now on."""
+    async with Proxy(installed_bed.pbx.ami_port) as found:
+        monkeypatch.setenv("CALLREC_ASTERISK__PORT", str(found.port))
+        yield found
 
 
 @pytest_asyncio.fixture(loop_scope="session")

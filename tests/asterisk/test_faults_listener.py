@@ -244,7 +244,7 @@ async def test_killed_while_a_pause_that_ends_by_itself_runs(listener: Listener)
     recording = await the_recording(listener)
     (pause,) = recording.pauses
     assert pause.to_ms is not None
-    assert 2900 < pause.to_ms - pause.from_ms
+    assert pause.to_ms - pause.from_ms > 2900
 
 
 async def test_pause_pressed_while_the_listener_is_dead(listener: Listener) -> None:
@@ -298,14 +298,6 @@ async def test_objection_while_the_listener_is_dead(listener: Listener) -> None:
     call = await the_call(listener)
     assert (call.outcome, call.reason) == (Outcome.DISCARDED, "consent_withdrawn")
     assert len(listener.recording_facts()) == 1
-
-
-@pytest.fixture
-async def proxy(listener: Listener, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Between the listener and the PBX, to stop it between two steps."""
-    async with Proxy(listener.bed.pbx.ami_port) as found:
-        monkeypatch.setenv("CALLREC_ASTERISK__PORT", str(found.port))
-        yield found
 
 
 async def test_killed_between_sidecar_and_start(listener: Listener, proxy: Proxy) -> None:

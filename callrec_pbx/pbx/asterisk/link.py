@@ -43,6 +43,8 @@ WANTED = frozenset(
         b"StatusComplete",
         b"BridgeListItem",
         b"BridgeListComplete",
+        b"EndpointList",
+        b"EndpointListComplete",
     }
 )
 """The events that are read at all; `ami/manager.conf` lets the same ones through."""
@@ -190,9 +192,10 @@ class _OneConnection(Manager):  # type: ignore[misc]
         super().connection_made(future)
 
     def login(self, future: "asyncio.Future[Reply]") -> None:
+        broken = future.cancelled() or future.exception() is not None
         if self.failed.done():
             return
-        if future.cancelled() or future.exception() is not None:
+        if broken:
             self.failed.set_exception(LinkDownError("connection lost during login"))
         elif not future.result().success:
             text = future.result().get("Message", "")
@@ -209,7 +212,8 @@ class AmiLink:
 
     Args:
         on_messages: Called with each chunk of wanted events, in order, on the event loop.
-        timeout_s: Deadline of an action, of connecting and of the login.
+        timeout_s: Deadline of an action.
+        connect_timeout_s: Deadline of connecting and logging in.
     """
 
     def __init__(
@@ -221,12 +225,14 @@ class AmiLink:
         *,
         on_messages: Callable[[list[Message]], None] = lambda _: None,
         timeout_s: float = 5.0,
+        connect_timeout_s: float = 5.0,
     ) -> None:
         self._address = (host, port)
         self._username = username
         self._secret = secret
         self._on_messages = on_messages
         self.timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
         self._protocol: Protocol | None = None
         self._manager: _OneConnection | None = None
 
@@ -253,13 +259,14 @@ class AmiLink:
         manager.failed = loop.create_future()
         attempt = manager.connect()
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(self._connect_timeout_s):
                 await manager.failed
         except TimeoutError:
             attempt.cancel()
             self.close()
             where = f"{host}:{port}"
-            raise LinkDownError(f"{where} did not answer within {self.timeout_s} s") from None
+            limit = self._connect_timeout_s
+            raise LinkDownError(f"{where} did not answer within {limit} s") from None
         except BaseException:
             attempt.cancel()
             self.close()

@@ -1,0 +1,179 @@
+"""Asterisk killed or restarted in mid-call, and callers who hang up at the worst moments."""
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from callrec_pbx.domain.words import Consent, Outcome, RecordingState
+from tests.asterisk.balance import balance
+from tests.asterisk.conftest import install
+from tests.asterisk.faults import (
+    CALLER,
+    OTHER,
+    PLAIN,
+    chat,
+    recorded_talk,
+    running,
+    seen,
+    starts,
+    the_call,
+    the_recording,
+    tone_ms,
+)
+from tests.asterisk.listener import Listener
+from tests.asterisk.rules import everything
+from tests.asterisk.scene import assert_sound, new_listener
+from tests.bed.bed import Bed, BedError
+from tests.bed.pbx_config import PbxOptions
+
+ATTEMPTS = 20
+AT_ONCE = 4
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def doomed() -> AsyncIterator[Listener]:
+    """A listener beside a PBX that no other test needs."""
+    bed = Bed(PbxOptions(callrec=True))
+    install(bed)
+    async with bed:
+        listener = new_listener(bed)
+        try:
+            yield listener
+            await bed.quiet()
+            await balance(listener)
+        finally:
+            listener.stop()
+        assert_sound(listener)
+
+
+async def test_killed_in_mid_recording(doomed: Listener) -> None:
+    """The header is mended, what was written can be heard, and the row says `interrupted`."""
+    await running(doomed)
+    talk = await recorded_talk(doomed)
+    await talk.agent.talk(OTHER)
+    await chat(1.5)
+    written = doomed.audio(doomed.recording_facts()[0])
+    doomed.bed.pbx.kill()
+    size = written.stat().st_size
+    assert struct.unpack("<I", written.read_bytes()[40:44]) == (0,)
+    await doomed.until(lambda: "pbx_link_lost" in doomed.log_text(), "pbx_link_lost")
+    await doomed.bed.pbx.restart()
+    await doomed.until(lambda: doomed.log_text().count('"pbx_linked"') == 2, "linked again")
+    recording = await the_recording(doomed, "interrupted")
+    call = await the_call(doomed)
+    assert (call.outcome, call.reason) == (Outcome.RECORDED, "interrupted")
+    assert recording.repaired
+    assert recording.size == size
+    assert recording.audio_ms == (size - 44) * 1000 // 16000
+    assert recording.audio_ms > 1000
+    assert tone_ms(doomed, recording, OTHER) > 800
+    for phone in (talk.agent, talk.caller):
+        await phone.hangup()
+    again = await recorded_talk(doomed, "302")
+    await again.end()
+    await doomed.recording("stored")
+
+
+async def test_restarted_gracefully_in_mid_recording(doomed: Listener) -> None:
+    """The PBX closes the file by itself: whole, whichever way the listener learns of it."""
+    await running(doomed)
+    talk = await recorded_talk(doomed)
+    await chat(1)
+    await doomed.bed.pbx.restart()
+    await talk.caller.wait_hangup()
+    await doomed.until(lambda: doomed.log_text().count('"pbx_linked"') == 2, "linked again")
+    call = await the_call(doomed)
+    (recording,) = doomed.recording_facts()
+    assert recording.state in (RecordingState.STORED, RecordingState.INTERRUPTED)
+    assert call.outcome is Outcome.RECORDED
+    assert not recording.repaired
+    assert tone_ms(doomed, recording, CALLER) > 700
+
+
+async def test_killed_together_with_the_listener(doomed: Listener) -> None:
+    """A power failure: both come back, and what was recorded is there."""
+    await running(doomed)
+    await recorded_talk(doomed)
+    await chat(1.2)
+    doomed.bed.pbx.kill()
+    doomed.kill()
+    await doomed.bed.pbx.restart()
+    await doomed.up()
+    recording = await the_recording(doomed, "interrupted")
+    call = await the_call(doomed)
+    assert (call.outcome, call.reason) == (Outcome.RECORDED, "interrupted")
+    assert recording.repaired
+    assert tone_ms(doomed, recording, CALLER) > 700
+
+
+async def test_hung_up_during_the_prompt(listener: Listener) -> None:
+    """The evidence says how far it was played, and that nobody agreed."""
+    await running(listener, everything("opt_out"))
+    mark = listener.bed.pbx_ami.mark()
+    caller = await listener.bed.far.call_in("46701", "301")
+    await seen(listener, "Newexten", mark, Context="callrec-ask", Application="Read")
+    await chat(0.5)
+    await caller.hangup()
+    call = await the_call(listener)
+    assert (call.outcome, call.reason) == (Outcome.NOT_SELECTED, "no_conversation")
+    (evidence,) = call.consents
+    assert evidence.outcome is Consent.NO_ANSWER
+    assert 0 < evidence.played_ms < 3000 < evidence.prompt_ms
+    assert listener.recording_facts() == []
+
+
+async def test_hung_up_during_the_whisper(listener: Listener) -> None:
+    """The agent hears the whisper, the caller is gone: no conversation, no recording."""
+    await running(listener, everything())
+    mark = listener.bed.pbx_ami.mark()
+    caller = await listener.bed.far.call_in("46701", "301")
+    agent = await listener.bed.far.ringing("301")
+    await agent.answer()
+    await seen(listener, "Newexten", mark, Context="callrec-whisper", Application="Playback")
+    await caller.hangup()
+    call = await the_call(listener)
+    assert (call.outcome, call.reason) == (Outcome.NOT_SELECTED, "no_conversation")
+    assert listener.recording_facts() == []
+    assert starts(listener, mark) == []
+
+
+async def test_hung_up_in_the_instant_of_the_answer(listener: Listener) -> None:
+    """Whoever is first: each call gets one outcome, and no recording stays started."""
+    await running(listener, PLAIN)
+    lines = ("301", "302", "303", "304")
+
+    async def attempt(number: int) -> None:
+        line = lines[number % AT_ONCE]
+        caller = await listener.bed.far.call_in(f"4670{number:04}", line)
+        agent = await listener.bed.far.ringing(line)
+
+        async def leave() -> None:
+            # From 30 ms before to 160 ms after the answer.
+            await asyncio.sleep(number * 0.01)
+            await caller.hangup()
+
+        async def answer() -> None:
+            await asyncio.sleep(0.03)
+            with contextlib.suppress(BedError):
+                await agent.answer()
+
+        leaving = asyncio.create_task(leave())
+        with contextlib.suppress(Exception):
+            await answer()
+        await leaving
+        await agent.hangup()
+
+    for first in range(0, ATTEMPTS, AT_ONCE):
+        await asyncio.gather(*(attempt(first + n) for n in range(AT_ONCE)))
+    calls = await listener.ended(ATTEMPTS)
+    await listener.idle()
+    assert len(listener.call_facts()) == ATTEMPTS
+    assert len({call.a_number for call in calls}) == ATTEMPTS
+    outcomes = {(call.outcome, call.reason) for call in calls}
+    allowed = {(Outcome.NOT_SELECTED, "no_conversation"), (Outcome.RECORDED, "rule")}
+    assert outcomes <= allowed
+    over = {recording.state for recording in listener.recording_facts()}
+    assert over <= {RecordingState.STORED, RecordingState.FAILED}
