@@ -29,13 +29,13 @@ __all__ = [
     "Prompt",
     "PromptError",
     "PromptSet",
-    "default_prompts_dir",
     "import_prompt",
+    "shipped_prompts_dir",
     "verify",
 ]
 
 
-def default_prompts_dir() -> Path:
+def shipped_prompts_dir() -> Path:
     """Return the directory of the shipped prompts."""
     return resource_dir("prompts") / "audio"
 

@@ -14,10 +14,11 @@ from callrec_pbx.audio.prompts import (
     Prompt,
     PromptError,
     PromptSet,
-    default_prompts_dir,
     import_prompt,
+    shipped_prompts_dir,
     verify,
 )
+from callrec_pbx.config import ConfigError, load_config
 
 app = typer.Typer(help="Announcements, whisper and beeps.", no_args_is_help=True)
 
@@ -29,7 +30,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 
 @app.command("import")
-def import_(
+def import_(  # noqa: PLR0917 - one for each option
+    ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="Audio file of any usual format, at most 60 s.")],
     name: Annotated[str, typer.Option(help="Name of the prompt, such as announce_opt_out.")],
     language: Annotated[str, typer.Option(help="Language of the prompt, such as de.")],
@@ -37,7 +39,7 @@ def import_(
     directory: DirOption = None,
 ) -> None:
     """Make FILE a prompt, in place of the one of that name and language."""
-    target = directory or default_prompts_dir()
+    target = directory or load_config(ctx.obj).asterisk.sounds_dir
     try:
         prompt = import_prompt(file, name=name, language=language, target=target, text=text)
     except PromptError as error:
@@ -47,10 +49,10 @@ def import_(
 
 
 @app.command("list")
-def list_(directory: DirOption = None, as_json: JsonOption = False) -> None:
+def list_(ctx: typer.Context, directory: DirOption = None, as_json: JsonOption = False) -> None:
     """List the prompts of a directory."""
     try:
-        prompts = PromptSet.load(directory or default_prompts_dir()).prompts
+        prompts = PromptSet.load(directory or _installed(ctx)).prompts
     except PromptError as error:
         _refuse(error)
     if as_json:
@@ -60,9 +62,9 @@ def list_(directory: DirOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def check(directory: DirOption = None, as_json: JsonOption = False) -> None:
+def check(ctx: typer.Context, directory: DirOption = None, as_json: JsonOption = False) -> None:
     """Compare the audio with the manifest; exit status 1 when something is wrong."""
-    target = directory or default_prompts_dir()
+    target = directory or _installed(ctx)
     problems = verify(target)
     if as_json:
         _print_json({"directory": str(target), "ok": not problems, "problems": problems})
@@ -71,6 +73,17 @@ def check(directory: DirOption = None, as_json: JsonOption = False) -> None:
             typer.echo(line)
     if problems:
         raise typer.Exit(1)
+
+
+def _installed(ctx: typer.Context) -> Path:
+    """The prompts that the PBX plays; where nothing is installed yet, the shipped ones."""
+    try:
+        installed = load_config(ctx.obj).asterisk.sounds_dir
+    except ConfigError:
+        if ctx.obj is not None:
+            raise
+        return shipped_prompts_dir()
+    return installed if installed.is_dir() else shipped_prompts_dir()
 
 
 def _print_table(prompts: tuple[Prompt, ...]) -> None:

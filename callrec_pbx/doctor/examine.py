@@ -64,6 +64,7 @@ async def _examine_pbx(config: Config, secret: str) -> list[Finding]:
         asterisk.username,
         secret,
         timeout_s=asterisk.action_timeout_s,
+        connect_timeout_s=asterisk.connect_timeout_s,
     )
     where = f"{asterisk.host}:{asterisk.port}"
     try:

@@ -21,7 +21,7 @@ from callrec_pbx.domain.commands import (
 )
 from callrec_pbx.domain.facts import ConsentFacts, Decision, PromptBook
 from callrec_pbx.domain.policy import CallInQuestion, Policy
-from callrec_pbx.domain.recording import Input, Recording
+from callrec_pbx.domain.recording import PAUSE_FAILED, Input, Recording
 from callrec_pbx.domain.words import (
     CallState,
     Consent,
@@ -145,8 +145,8 @@ class Calls:
         asks = ConsentMode.NONE
         if decision.may_record and not call.refused:
             asks = decision.consent
-        prompt = self._prompt(asks, decision.language)
-        if asks is not ConsentMode.NONE and not prompt:
+        prompt = self.prompts.find(consent.PROMPT_FOR.get(asks, ""), decision.language)
+        if prompt is None:
             asks = ConsentMode.NONE  # fail closed: without an announcement nobody was asked
         ask_caller = asks if self._is_to_be_asked(call, leg) else ConsentMode.NONE
         if ask_caller is not ConsentMode.NONE:
@@ -158,9 +158,9 @@ class Calls:
             ask=ask_caller,
             ask_callee=asks if outbound else ConsentMode.NONE,
             callee=LegKind.OUTSIDE if outbound else LegKind.LINE,
-            prompt=prompt,
+            prompt=prompt.name if prompt else "",
             whisper=whisper,
-            language=decision.language,
+            language=prompt.language if prompt else decision.language,
             on_refusal=decision.on_refusal,
         )
         return [answer, SaveCall(call.facts())]
@@ -191,10 +191,6 @@ class Calls:
             call.ddi = event.ddi
         call.queue = event.queue or call.queue
         call.line = event.line
-
-    def _prompt(self, mode: ConsentMode, language: str) -> str:
-        name = consent.PROMPT_FOR.get(mode, "")
-        return name if name and self.prompts.find(name, language) else ""
 
     def _offer_unanswered(self, event: events.OfferUnanswered) -> Commands:
         leg = self._known(event.leg, "offer unanswered")
@@ -478,8 +474,12 @@ class Calls:
 
     def _after_stop(self, leg: Leg, before: RecordingState, at: datetime) -> Commands:
         """What stood against a recording may be gone by the time that it has been stopped."""
-        stopped = before is RecordingState.STOPPING and not leg.recorded
-        return self.consider(leg, at) if stopped else []
+        recording = leg.recording
+        if recording is None or not recording.over or recording.closing:
+            return []
+        if before is RecordingState.STOPPING or recording.doubtful:
+            return self.consider(leg, at)
+        return []
 
     def _recording_started(self, event: events.RecordingStarted) -> Commands:
         return self._on_leg(event.leg, Input.STARTED, event.at)
@@ -507,7 +507,7 @@ class Calls:
             return []
         failed, before = Input(f"{event.command}_failed"), recording.state
         # A recording that cannot be resumed or stopped has not failed, and one that has keeps why.
-        reason = {Input.START_FAILED: event.reason, Input.PAUSE_FAILED: "pause_failed"}.get(failed)
+        reason = {Input.START_FAILED: event.reason, Input.PAUSE_FAILED: PAUSE_FAILED}.get(failed)
         commands = self.take(recording, failed, event.at, reason or "")
         leg = self.legs.get(recording.leg)
         if leg is None or leg.recording is not recording:

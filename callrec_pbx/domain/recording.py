@@ -23,6 +23,9 @@ from callrec_pbx.domain.commands import (
 from callrec_pbx.domain.facts import Decision, PauseFacts, RecordingFacts
 from callrec_pbx.domain.words import RecordingState as S
 
+PAUSE_FAILED = "pause_failed"
+"""Reason of a recording that was stopped as it could not be paused."""
+
 LATE_MS = 1000
 """Talk before the start that makes a recording count as late (ms)."""
 
@@ -135,8 +138,8 @@ TABLE: dict[tuple[S, Input], tuple[S, tuple[Do, ...]]] = {
     (S.FAILED, I.ENDED): (S.FAILED, (Do.FINISH,)),
     (S.FAILED, I.STOP_FAILED): (S.FAILED, (Do.FINISH,)),
     (S.FAILED, I.DISCARD_WANTED): (S.DISCARDED, (Do.DISCARD,)),
-    # A stop that was not answered did not happen: the PBX still writes when we look again.
-    (S.FAILED, I.ADOPTED): (S.RECORDING, (Do.NOTE_START, Do.CHECK_AUDIO)),
+    # A stop that was not answered may not have happened: the PBX names that file when we look.
+    (S.FAILED, I.ADOPTED): (S.FAILED, (Do.SEND_STOP,)),
     (S.CAPTURED, I.ADOPTED): (S.STOPPING, (Do.SEND_STOP,)),
     (S.STORED, I.ADOPTED): (S.STOPPING, (Do.SEND_STOP,)),
     (S.DISCARDED, I.ADOPTED): (S.DISCARDING, (Do.SEND_STOP,)),
@@ -173,18 +176,17 @@ class Recording:
     reason: str = ""
     pauses: list[PauseFacts] = field(default_factory=list)
     measured: RecordingFacts | None = None
+    closing: bool = False
+    """A stop has been asked for, and the PBX has not answered yet."""
     unstopped: bool = False
     """A stop was refused or not answered, so that the PBX may still be writing."""
+    doubtful: bool = False
+    """Found on the PBX after it was over, and stopped again."""
 
     @property
     def over(self) -> bool:
         """Whether the PBX has stopped writing."""
         return self.state in OVER
-
-    @property
-    def closing(self) -> bool:
-        """Whether it has failed, and the PBX has not yet said that its file is closed."""
-        return self.state is S.FAILED and self.measured is None
 
     @property
     def late_ms(self) -> int:
@@ -226,8 +228,9 @@ class Recording:
             return []
         before = self.state
         self.state, todo = entry
+        self.doubtful = self.doubtful or (before in OVER and input_ is Input.ADOPTED)
         if before in OVER and not self.over:
-            self.ended_at, self.reason, self.unstopped = None, "", False
+            self.ended_at = None
         if reason:
             self.reason = reason
         if self.over and self.ended_at is None:
@@ -255,14 +258,15 @@ class Recording:
         elif do is Do.SEND_RESUME:
             return [ResumeRecording(self.facts())]
         elif do is Do.SEND_STOP:
+            self.closing, self.measured = True, None
             return [StopRecording(self.facts())]
         elif do is Do.CHECK_AUDIO:
             return [CheckAudio(self.facts())]
         elif do is Do.FINISH:
-            self.measured = None
+            self.closing, self.measured = False, None
             return [FinishRecording(self.facts())]
         elif do is Do.DISCARD:
-            self.measured = None
+            self.closing, self.measured = False, None
             return [DiscardAudio(self.facts())]
         return []
 

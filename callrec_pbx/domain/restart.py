@@ -12,7 +12,7 @@ from callrec_pbx.domain.call import Call, Leg
 from callrec_pbx.domain.commands import Command, DiscardAudio, FinishRecording, SaveCall
 from callrec_pbx.domain.events import LegSeen, SnapshotTaken
 from callrec_pbx.domain.facts import CallFacts, Decision, RecordingFacts
-from callrec_pbx.domain.recording import OVER, Input, Recording
+from callrec_pbx.domain.recording import PAUSE_FAILED, Input, Recording
 from callrec_pbx.domain.words import Outcome, RecordingState
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
             commands += calls.merge(members[0].call, member.call, event.at)
     for orphan in orphans:
         found = calls.legs.get(orphan.leg)
-        if found is None or found.recording is not orphan:
+        adopted = found is not None and found.recording is orphan
+        if not adopted or (orphan.over and not orphan.closing):
             commands += _finish_orphan(calls, orphan, event)
     for call in list(calls.calls.values()):
         if call.direction is None and call.answered_at is not None:
@@ -202,12 +203,17 @@ def _adopt(
     calls: "Calls", leg: Leg, seen: LegSeen, orphans: Orphans, at: datetime
 ) -> list[Command]:
     """Give the leg the recording that an earlier listener began on it."""
-    own = [r for r in orphans if r.leg == leg.leg and r.state not in OVER]
+    own = [
+        r for r in orphans if r.leg == leg.leg and (not r.over or r.recording_id == seen.recording)
+    ]
     if not own:
         return []
-    leg.recording = next((r for r in own if r.recording_id == seen.recording), own[-1])
+    recording = next((r for r in own if r.recording_id == seen.recording), own[-1])
+    recording.unstopped = recording.over  # whether its stop was answered is not in the sidecar
+    leg.recording = recording
     leg.demanded = True  # where that is needed, it was there when the recording began
-    call = calls.calls[leg.recording.call_id]
+    leg.kept_off = recording.reason == PAUSE_FAILED
+    call = calls.calls[recording.call_id]
     # The call's own sidecar may be missing: then this is how its recording finds back to it.
     return calls.merge(leg.call, call, at)
 

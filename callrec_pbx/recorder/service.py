@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -37,6 +38,9 @@ DISK_WATCH_S = 5.0
 DISK_EMPTY_BYTES = 1 << 20
 """With less room than this, running recordings are taken to have failed."""
 
+PROMPTS_WATCH_S = 5.0
+"""Between looks at the manifest of the prompts."""
+
 STOP_S = 10.0
 """How long the end of the process may take to write what is known."""
 
@@ -46,12 +50,18 @@ class Service:
 
     Args:
         make_pbx: Makes an unconnected PBX; it gets the function that takes events.
+        prompts: Reads the prompts anew, so that an imported one counts without a restart.
     """
 
     def __init__(
-        self, pump: Pump, make_pbx: Callable[[OnEvents], Pbx], writer: CatalogueWriter | None
+        self,
+        pump: Pump,
+        make_pbx: Callable[[OnEvents], Pbx],
+        writer: CatalogueWriter | None,
+        prompts: Callable[[], PromptBook],
     ) -> None:
         self.pump = pump
+        self._prompts = prompts
         self._make_pbx = make_pbx
         self._writer = writer
         self._stopping = asyncio.Event()
@@ -66,6 +76,7 @@ class Service:
         tasks = [
             asyncio.create_task(self._keep_link()),
             asyncio.create_task(self._watch_disk()),
+            asyncio.create_task(self._watch_prompts()),
         ]
         waiter = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait({*tasks, waiter}, return_when=asyncio.FIRST_COMPLETED)
@@ -133,6 +144,11 @@ class Service:
                 log.error("disk_full", free_bytes=free)
                 self.pump.spool_failed("disk_full")
 
+    async def _watch_prompts(self) -> None:
+        while True:
+            await asyncio.sleep(PROMPTS_WATCH_S)
+            self.pump.calls.prompts = await asyncio.to_thread(self._prompts)
+
 
 def prompt_book(config: Config) -> PromptBook:
     """The prompts that the PBX plays: those installed there, else those shipped."""
@@ -183,8 +199,9 @@ async def _serve(config: Config) -> None:
         engine, store, config.retention.run_at, config.retention.call_days
     )
     spool = Spool(store, writer, config.recordings.min_free_mb << 20)
-    pump = Pump(config.policy(), prompt_book(config), spool, config.recordings.start_check_s)
-    service = Service(pump, asterisk(config), writer)
+    prompts = partial(prompt_book, config)
+    pump = Pump(config.policy(), prompts(), spool, config.recordings.start_check_s)
+    service = Service(pump, asterisk(config), writer, prompts)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)

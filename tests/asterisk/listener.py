@@ -151,7 +151,9 @@ class Listener:
     def tail(self) -> str:
         """The end of the listener's log and of the PBX's, for messages."""
         ours = self.log_text()[-4000:] if self.log.exists() else ""
-        return f"--- listener\n{ours}\n{self.bed.pbx.log_tail()}"
+        facts = [*self.call_facts(), *self.recording_facts()] if self.recordings.is_dir() else []
+        told = "\n".join(str(one) for one in facts)
+        return f"{told}\n--- listener\n{ours}\n{self.bed.pbx.log_tail()}"
 
     # what it wrote
 
@@ -196,8 +198,14 @@ class Listener:
         def found() -> list[RecordingFacts]:
             return [r for r in self.recording_facts() if r.state.value == state]
 
-        await self.until(lambda: len(found()) >= count, f"{count} recordings {state}", timeout)
-        return found()[-1]
+        latest: list[RecordingFacts] = []
+
+        def enough() -> bool:
+            latest[:] = found()
+            return len(latest) >= count
+
+        await self.until(enough, f"{count} recordings {state}", timeout)
+        return latest[-1]
 
     async def key(self, agent: Phone, digits: str) -> None:
         """Let an agent use an in-call key, and wait until its subroutine is over.

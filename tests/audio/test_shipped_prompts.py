@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from callrec_pbx.audio.convert import clipped_at_s
-from callrec_pbx.audio.prompts import PromptSet, default_prompts_dir, verify
+from callrec_pbx.audio.prompts import PromptSet, shipped_prompts_dir, verify
 from callrec_pbx.resources import resource_dir
 from tests.audio.sounds import peak_dbfs, read_pcm
 
@@ -33,7 +33,7 @@ LONGEST_MS = {
 }
 EVERY = [(language, name) for language in LANGUAGES for name in LONGEST_MS]
 
-SHIPPED = PromptSet.load(default_prompts_dir())
+SHIPPED = PromptSet.load(shipped_prompts_dir())
 
 
 def test_every_name_in_every_language_and_no_other() -> None:
@@ -41,7 +41,7 @@ def test_every_name_in_every_language_and_no_other() -> None:
 
 
 def test_verify_finds_nothing_wrong() -> None:
-    assert verify(default_prompts_dir()) == []
+    assert verify(shipped_prompts_dir()) == []
     assert verify(resource_dir("prompts")) == []
 
 
@@ -51,7 +51,7 @@ def test_file_is_what_the_manifest_says_and_can_be_played(language: str, name: s
     assert prompt is not None
     durations_ms = []
     for suffix, expected_hz in ((".wav", 8000), (".wav16", 16000)):
-        path = default_prompts_dir() / language / (name + suffix)
+        path = shipped_prompts_dir() / language / (name + suffix)
         rate_hz, sound = read_pcm(path)
         assert rate_hz == expected_hz
         durations_ms.append(len(sound) * 1000 / rate_hz)
@@ -73,7 +73,7 @@ def test_the_voices_are_equally_loud() -> None:
     for language, name in EVERY:
         if name.startswith("beep"):
             continue
-        _, sound = read_pcm(default_prompts_dir() / language / f"{name}.wav")
+        _, sound = read_pcm(shipped_prompts_dir() / language / f"{name}.wav")
         power = (sound[: len(sound) // 160 * 160].reshape(-1, 160) ** 2).mean(axis=1)
         loudness.append(10 * np.log10(power[power > power.max() / 1000].mean()))
     assert max(loudness) - min(loudness) < 3
@@ -107,5 +107,5 @@ def test_wording_names_the_choices(language: str, name: str, words: tuple[str, .
 
 
 def _read(language: str, file_name: str) -> bytes:
-    path: Path = default_prompts_dir() / language / file_name
+    path: Path = shipped_prompts_dir() / language / file_name
     return path.read_bytes()

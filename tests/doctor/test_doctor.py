@@ -352,7 +352,7 @@ async def test_a_frozen_asterisk_does_not_hold_the_doctor_up(patient: Patient) -
         patient.edit(
             patient.toml,
             lambda text: text.replace(
-                f"port = {patient.pbx.ami_port}", f"port = {port}\naction_timeout_s = 0.2"
+                f"port = {patient.pbx.ami_port}", f"port = {port}\nconnect_timeout_s = 0.2"
             ),
         )
         assert "0.2 s" in (await patient.complaint("ami")).seen
