@@ -148,6 +148,7 @@ class Call:
         self.a_number = self.a_number or other.a_number
         self.a_name = self.a_name or other.a_name
         self.b_number = self.b_number or other.b_number
+        self.c_number = self.c_number or other.c_number
         self.ddi = self.ddi or other.ddi
         self.queue = self.queue or other.queue
         self.decision = self.decision or other.decision
@@ -187,7 +188,7 @@ class Call:
             return Outcome.DISCARDED, "consent_withdrawn"
         failures = [r for r in self.recordings if r.state is RecordingState.FAILED]
         if self._talk_ms(at) < NO_TALK_MS:
-            failures = [r for r in failures if r.reason != "leg_gone"]
+            failures = [r for r in failures if r.reason not in ("leg_gone", "no_audio")]
         if failures:
             return Outcome.FAILED, failures[0].reason
         missed = [reason for outcome, reason in self.skipped.values() if outcome is Outcome.MISSED]
@@ -196,6 +197,8 @@ class Call:
                 return Outcome.RECORDED, "interrupted"
             if any(r.late_ms for r in self.recordings):
                 return Outcome.RECORDED, "started_late"
+            if self.refused:
+                return Outcome.RECORDED, "partly_declined"
             return Outcome.RECORDED, "partly_missed" if missed else "rule"
         if self.refused:
             return Outcome.DECLINED, self.refused_by

@@ -214,7 +214,7 @@ class Calls:
         if leg.consent is before:
             return False
         call.consents = [c for c in call.consents if c.party != leg.leg] + [evidence]
-        refusal = consent.refusal(leg.consent, event.mode)
+        refusal = consent.refusal(leg.consent, event.mode, event.completed)
         if refusal:
             call.refuse(refusal)
         return True

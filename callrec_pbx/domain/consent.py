@@ -67,12 +67,17 @@ def meaning(
     return Consent.ANNOUNCED if heard else Consent.NO_ANSWER
 
 
-def refusal(state: Consent, mode: ConsentMode) -> str:
-    """Why nothing more of a call may be recorded after that; empty where it may."""
+def refusal(state: Consent, mode: ConsentMode, completed: bool) -> str:
+    """Why nothing more of a call may be recorded after that; empty where it may.
+
+    Args:
+        completed: False when the party hung up while it was asked.
+    """
     if state is Consent.DECLINED:
         return "declined"
     # Silence means no, but only of a party that was asked whether it agrees.
-    return "no_answer" if state is Consent.NO_ANSWER and mode is ConsentMode.OPT_IN else ""
+    silent = state is Consent.NO_ANSWER and mode is ConsentMode.OPT_IN and completed
+    return "no_answer" if silent else ""
 
 
 def satisfies(state: Consent, mode: ConsentMode) -> bool:

@@ -239,11 +239,8 @@ class Recording:
         commands: list[Command] = []
         for do in todo:
             commands += self._carry_out(do, at)
-        facts = self.facts()
         # The state is written before a command goes out, so that a restart knows what was meant.
-        if before is not self.state or todo:
-            commands.insert(0, SaveRecording(facts))
-        return commands
+        return [SaveRecording(self.facts()), *commands]
 
     def _carry_out(self, do: Do, at: datetime) -> list[Command]:
         if do is Do.NOTE_START:
@@ -265,7 +262,7 @@ class Recording:
         elif do is Do.FINISH:
             self.closing, self.measured = False, None
             return [FinishRecording(self.facts())]
-        elif do is Do.DISCARD:
+        else:
             self.closing, self.measured = False, None
             return [DiscardAudio(self.facts())]
         return []

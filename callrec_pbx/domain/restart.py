@@ -32,6 +32,7 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
         for facts in event.unfinished
         if facts.recording_id not in calls.recordings
     ]
+    cut_off = [orphan for orphan in orphans if orphan.over]
     seen = {leg.who.leg for leg in event.legs}
     for leg in [leg for leg in calls.legs.values() if leg.leg not in seen]:
         died = event.pbx_started_at is not None and leg.created_at < event.pbx_started_at
@@ -51,7 +52,7 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
     for orphan in orphans:
         found = calls.legs.get(orphan.leg)
         adopted = found is not None and found.recording is orphan
-        if not adopted or (orphan.over and not orphan.closing):
+        if not adopted or (orphan in cut_off and not orphan.closing):
             commands += _finish_orphan(calls, orphan, event)
     for call in list(calls.calls.values()):
         if call.direction is None and call.answered_at is not None:
@@ -189,7 +190,10 @@ def _agree(
     stopped = seen.offline_pause or seen.offline_discard
     if recording is not None:
         running = seen.recording == recording.recording_id and not stopped
-        if not recording.over:
+        idle = leg.bridge and not running and not stopped and not leg.call.refused
+        if idle and recording.state is RecordingState.STARTING:
+            commands += recording.start()  # the PBX never heard of it
+        elif not recording.over:
             input_ = Input.ADOPTED if running else Input.ENDED
             commands += calls.take(recording, input_, at)
         elif running and recording.unstopped:

@@ -16,7 +16,12 @@ from callrec_pbx.domain import commands as c
 from callrec_pbx.domain import events
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.domain.words import RecordingState
-from callrec_pbx.pbx.errors import ActionFailedError, PbxError
+from callrec_pbx.pbx.errors import (
+    ActionFailedError,
+    ActionTimeoutError,
+    LinkDownError,
+    PbxError,
+)
 from callrec_pbx.pbx.interface import Pbx
 from callrec_pbx.recorder.spool import Spool
 from callrec_pbx.storage.finish import WAIT_S
@@ -149,7 +154,7 @@ class Carrier:
 
     def _link(self) -> Pbx:
         if self._pbx is None:
-            raise PbxError("the PBX is not connected")
+            raise LinkDownError("the PBX is not connected")
         return self._pbx
 
     async def _answer(self, command: c.AnswerOffer | c.AnswerKey | c.HangUpCall) -> None:
@@ -203,22 +208,21 @@ class Carrier:
     async def _steer(
         self, recording: RecordingFacts, what: str, act: Callable[[Pbx], Awaitable[None]]
     ) -> None:
+        pbx = self._pbx
         try:
             await act(self._link())
+        except (LinkDownError, ActionTimeoutError) as error:
+            # Whether it was done is not known: what the PBX shows when we look again decides.
+            log.warning("command_unanswered", **_about(recording, what), detail=str(error))
+            if pbx is not None:
+                pbx.close()
         except PbxError as error:
             text = str(error)
             gone = isinstance(error, ActionFailedError) and text.lower().startswith(GONE)
             self._failed(recording, what, "leg_gone" if gone else "pbx_refused", text)
 
     def _failed(self, recording: RecordingFacts, what: str, reason: str, detail: str) -> None:
-        log.warning(
-            "command_failed",
-            recording=recording.recording_id,
-            call=recording.call_id,
-            command=what,
-            reason=reason,
-            detail=detail,
-        )
+        log.warning("command_failed", **_about(recording, what), reason=reason, detail=detail)
         self._report(events.CommandFailed(_now(), recording.recording_id, what, reason, detail))
 
     # what concerns the audio
@@ -267,6 +271,10 @@ def _overtaken(command: c.Command, following: c.Command) -> bool:
         and isinstance(following, c.SaveRecording)
         and command.recording.recording_id == following.recording.recording_id
     )
+
+
+def _about(recording: RecordingFacts, what: str) -> dict[str, str]:
+    return {"recording": recording.recording_id, "call": recording.call_id, "command": what}
 
 
 def _now() -> datetime:

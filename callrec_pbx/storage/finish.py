@@ -88,7 +88,7 @@ def _look(path: Path) -> wav.WavInfo | None:
         if path.stat().st_size <= wav.ASTERISK_HEADER:
             return None
         return wav.inspect(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except wav.WavError:
         return _UNKNOWN

@@ -1,8 +1,12 @@
 """Whether what lies in the recordings directory and what the catalogue says agree."""
 
+# ruff: noqa: ASYNC109 - a deadline is part of what a test says
+
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from callrec_pbx.audio import wav
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
@@ -12,7 +16,8 @@ from tests.asterisk.listener import Listener, ListenerError
 KEPT = frozenset({RecordingState.STORED, RecordingState.INTERRUPTED})
 GONE = frozenset({RecordingState.DISCARDED, RecordingState.PRUNED})
 OVER = KEPT | GONE | {RecordingState.FAILED}
-SHARED = ("state", "reason", "call_id", "size", "sha256", "audio_ms", "late_ms")
+OF_RECORDING = ("state", "reason", "call_id", "size", "sha256", "audio_ms", "late_ms")
+OF_CALL = ("outcome", "reason", "a_number", "a_name", "merged_into")
 TRIES_S = 0.05
 
 
@@ -42,20 +47,29 @@ def problems(listener: Listener) -> list[str]:
         return []
     calls = {call.call_id: call for call in listener.call_facts()}
     recordings = {r.recording_id: r for r in listener.recording_facts()}
-    found = [f"marker {marker.name}" for marker in listener.markers()]
-    for call in calls.values():
-        if call.ended_at is None or call.outcome is None:
-            found.append(f"call {call.call_id} has no end or no outcome")
-    for recording in recordings.values():
-        found += _audio(recording, listener.audio(recording))
-        if recording.call_id not in calls:
-            found.append(f"recording {recording.recording_id} has no call {recording.call_id}")
+    return [
+        *(f"marker {marker.name}" for marker in listener.markers()),
+        *(f"call {c.call_id} has no end" for c in calls.values() if c.ended_at is None),
+        *(f"call {c.call_id} has no outcome" for c in calls.values() if c.outcome is None),
+        *(line for r in recordings.values() for line in _audio(r, listener.audio(r))),
+        *(
+            f"recording {r.recording_id} has no call"
+            for r in recordings.values()
+            if r.call_id not in calls
+        ),
+        *(f"stray file {path}" for path in _strays(listener, recordings)),
+        *_rows(listener, calls, recordings),
+    ]
+
+
+def _strays(listener: Listener, recordings: dict[str, RecordingFacts]) -> list[Path]:
     known = {listener.audio(recording) for recording in recordings.values()}
-    for path in listener.recordings.rglob("*"):
-        if path.is_file() and path.suffix != ".json" and path not in known:
-            if path.parent.name != "open":
-                found.append(f"stray file {path}")
-    return found + _rows(listener, calls, recordings)
+    return [
+        path
+        for path in listener.recordings.rglob("*")
+        if path.is_file() and path.suffix != ".json" and path not in known
+        if path.parent.name != "open"
+    ]
 
 
 def _audio(recording: RecordingFacts, audio: Path) -> list[str]:
@@ -82,19 +96,23 @@ def _rows(
 ) -> list[str]:
     if not listener.catalogue.exists():
         return ["there is no catalogue"] if calls or recordings else []
-    found = []
-    rows = {row["call_id"]: row for row in listener.rows("SELECT * FROM call")}
-    for key in calls.keys() ^ rows.keys():
-        found.append(f"call {key}: {'no row' if key in calls else 'no sidecar'}")
-    for key in calls.keys() & rows.keys():
-        for column in ("outcome", "reason", "a_number", "a_name", "merged_into"):
-            if getattr(calls[key], column) != rows[key][column]:
-                found.append(f"call {key}: {column} is {rows[key][column]!r} in the row")
-    rows = {row["recording_id"]: row for row in listener.rows("SELECT * FROM recording")}
-    for key in recordings.keys() ^ rows.keys():
-        found.append(f"recording {key}: {'no row' if key in recordings else 'no sidecar'}")
-    for key in recordings.keys() & rows.keys():
-        for column in SHARED:
-            if getattr(recordings[key], column) != rows[key][column]:
-                found.append(f"recording {key}: {column} is {rows[key][column]!r} in the row")
-    return found
+    return [
+        *_compare(calls, listener.rows("SELECT * FROM call"), "call", OF_CALL),
+        *_compare(recordings, listener.rows("SELECT * FROM recording"), "recording", OF_RECORDING),
+    ]
+
+
+def _compare(
+    facts: Mapping[str, object], found: list[dict[str, Any]], kind: str, columns: tuple[str, ...]
+) -> list[str]:
+    rows = {row[f"{kind}_id"]: row for row in found}
+    return [
+        *(f"{kind} {key} has no row" for key in facts.keys() - rows.keys()),
+        *(f"{kind} {key} has no sidecar" for key in rows.keys() - facts.keys()),
+        *(
+            f"{kind} {key}: {column} is {rows[key][column]!r} in the row"
+            for key in facts.keys() & rows.keys()
+            for column in columns
+            if getattr(facts[key], column) != rows[key][column]
+        ),
+    ]

@@ -82,8 +82,9 @@ async def the_call(listener: Listener) -> CallFacts:
 async def the_recording(listener: Listener, state: str = "stored") -> RecordingFacts:
     """The only recording, in that state."""
     await listener.recording(state)
-    (recording,) = listener.recording_facts()
-    return recording
+    found = listener.recording_facts()
+    assert len(found) == 1, listener.tail()
+    return found[0]
 
 
 def tone_ms(listener: Listener, recording: RecordingFacts, hz: int) -> float:

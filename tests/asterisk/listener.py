@@ -153,6 +153,8 @@ class Listener:
         ours = self.log_text()[-4000:] if self.log.exists() else ""
         facts = [*self.call_facts(), *self.recording_facts()] if self.recordings.is_dir() else []
         told = "\n".join(str(one) for one in facts)
+        if self.catalogue.exists():
+            told += f"\n{self.rows('SELECT * FROM call')}\n{self.rows('SELECT * FROM recording')}"
         return f"{told}\n--- listener\n{ours}\n{self.bed.pbx.log_tail()}"
 
     # what it wrote

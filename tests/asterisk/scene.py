@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from callrec_pbx.audio.manifest import Prompt, PromptSet
 from callrec_pbx.audio.prompts import import_prompt
 from callrec_pbx.domain.facts import CallFacts, ConsentFacts, RecordingFacts
 from tests.asterisk.listener import Listener
@@ -17,10 +18,14 @@ from tests.bed import measure
 from tests.bed.ami import Message, event
 from tests.bed.bed import Bed, write_tone
 from tests.bed.far import Phone
+from tests.bed.pbx_config import MOH_HZ
 
 CALLER, AGENT, SECOND, THIRD, SECRET = 740, 1000, 1500, 1900, 2400
 """What the parties talk (Hz): the outside one, the agents, and what must not be recorded; none of
 them is in the tones of the PBX (350, 440, 480, 620)."""
+
+TONES = (CALLER, AGENT, SECOND, THIRD, SECRET, MOH_HZ)
+"""Every tone that a recording can hold, the PBX's music on hold among them."""
 
 PROMPT_HZ = 2900
 """The short prompts' tone (Hz)."""
@@ -54,7 +59,11 @@ def at_ms(message: Message) -> float:
     return float(message["Timestamp"]) * 1000
 
 
-async def talk_for(phone: Phone, hz: int, ms: int) -> float:
+Talk = dict[int, float]
+"""How long (ms) each tone was talked."""
+
+
+async def talk_for(phone: Phone, hz: int, ms: int = 1000) -> float:
     """Talk with a tone for that long, then fall silent: talking, not waiting for anything.
 
     Returns:
@@ -65,9 +74,20 @@ async def talk_for(phone: Phone, hz: int, ms: int) -> float:
     return at_ms(await phone.silent()) - at_ms(begin)
 
 
-async def chat(ms: int = 1000) -> None:
-    """Let everybody go on talking as they do: talk, not waiting for anything."""
+async def talk(*parties: tuple[Phone, int], ms: int = 1000) -> Talk:
+    """Let several talk at once, each with its own tone."""
+    lengths = await asyncio.gather(*(talk_for(phone, hz, ms) for phone, hz in parties))
+    return {hz: length for (_, hz), length in zip(parties, lengths, strict=True)}
+
+
+async def listen(ms: int = 1000) -> None:
+    """Let the parties hear what there is to hear for a while: no waiting for an event."""
     await asyncio.sleep(ms / 1000)
+
+
+def both(one: Talk, other: Talk) -> Talk:
+    """What was talked in two pieces of a conversation."""
+    return {hz: one.get(hz, 0) + other.get(hz, 0) for hz in one | other}
 
 
 def length_ms(spans: Spans) -> float:
@@ -122,20 +142,34 @@ class Take:
         """Talk that the PBX did not record, as it had not begun to or had ended already."""
         return length_ms(self.talk) - common_ms(self.talk, self.written)
 
-    def tone_ms(self, hz: int) -> float:
-        """How long a tone sounds in it."""
-        return measure.tone_ms(self.audio, hz)
+    def whole(self, no_packets_ms: float = 0) -> "Take":
+        """See that the file is as long as it was written, and that no talk is missing.
 
-    def whole(self) -> "Take":
-        """See that the file is as long as it was written, and that no talk is missing."""
+        Args:
+            no_packets_ms: For how long neither side may have sent any packet, as when a phone
+                sends digits: nothing is written then.
+        """
         facts = self.facts
         assert facts.state.value == "stored", facts
         assert facts.audio_ms is not None
+        assert facts.late_ms == 0
         assert abs(measure.duration_ms(self.audio) - facts.audio_ms) <= 1
-        written = length_ms(self.written)
-        assert abs(facts.audio_ms - written) <= EDGE_MS, (facts.audio_ms, self.written)
+        missing = length_ms(self.written) - facts.audio_ms
+        edges_ms = EDGE_MS * len(self.written)
+        assert -edges_ms <= missing <= edges_ms + no_packets_ms, (facts.audio_ms, self.written)
         assert self.lost_ms <= LAG_MS, (self.talk, self.written)
         return self
+
+    def holds(self, talked: Talk, tolerance_ms: float = EDGE_MS) -> "Take":
+        """See that it has what was talked, as long as it was talked, and no other tone."""
+        found = {hz: round(measure.tone_ms(self.audio, hz)) for hz in TONES}
+        for hz, ms in found.items():
+            assert abs(ms - talked.get(hz, 0)) <= tolerance_ms, (self.owner, hz, found, talked)
+        return self
+
+    def prompts(self) -> int:
+        """How many short prompts are in it."""
+        return len(measure.tone_segments(self.audio, [PROMPT_HZ]))
 
 
 @dataclass
@@ -143,7 +177,6 @@ class Scene:
     """What happens on the PBX from now on, and what the listener makes of it."""
 
     listener: Listener
-    number: int = 0
     mark: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -151,8 +184,26 @@ class Scene:
         self.far = self.bed.far
         self.ami = self.bed.pbx_ami
         self.mark = self.ami.mark()
-        self.folder = self.listener.folder / f"scene{self.mark}"
+        self.folder = self.listener.folder / f"scene{next(_numbers)}"
         self.folder.mkdir()
+
+    async def call_in(self, to: str, number: str = "46701234567", hear: str = "caller") -> Phone:
+        """An outside caller, silent until told to talk; see `heard` for what he hears."""
+        return await self.far.call_in(number, to, "Bob", hear=self.file(hear))
+
+    async def answered(self, line: str, hear: str = "") -> Phone:
+        """Answer that line's ringing phone and wait until the PBX records it."""
+        phone = await self.far.ringing(line, timeout=20)
+        if hear:
+            await phone.hear(self.file(hear))
+        await phone.answer()
+        await self.recording(line)
+        return phone
+
+    async def conversation(self, number: str = "46701234567") -> tuple[Phone, Phone]:
+        """An outside caller and agent 301, connected, recorded, and still silent."""
+        caller = await self.call_in("301", number)
+        return caller, await self.answered("301", hear="agent")
 
     def file(self, name: str) -> Path:
         """Where to write what a phone hears."""
@@ -163,24 +214,42 @@ class Scene:
         wanted = event(name, **headers)
         return [message for message in self.ami.since(self.mark) if wanted(message)]
 
-    async def seen(self, name: str, count: int = 1, timeout: float = 10, **headers: str) -> Message:
+    async def seen(self, name: str, count: int = 1, **headers: str) -> Message:
         """Wait until the PBX has raised that many such events; return the last one."""
         await self.listener.until(
-            lambda: len(self.events(name, **headers)) >= count,
-            f"{count} {name} {headers}",
-            timeout,
+            lambda: len(self.events(name, **headers)) >= count, f"{count} {name} {headers}"
         )
         return self.events(name, **headers)[count - 1]
 
-    async def recording(self, line: str, count: int = 1) -> Message:
-        """Wait until the PBX has begun that many recordings of that line's legs."""
+    async def recording(self, line: str, count: int = 1) -> None:
+        """Wait until the PBX has begun to record that many legs of that line."""
 
-        def begun() -> list[Message]:
+        def begun() -> int:
             started = self.events("MixMonitorStart")
-            return [m for m in started if m["Channel"].startswith(f"PJSIP/{line}-")]
+            mine = [m for m in started if m["Channel"].startswith(f"PJSIP/{line}-")]
+            return len({message["Uniqueid"] for message in mine})
 
-        await self.listener.until(lambda: len(begun()) >= count, f"recording of {line}", 10)
-        return begun()[count - 1]
+        await self.listener.until(lambda: begun() >= count, f"recording of {line}", 15)
+
+    async def together(self, one: str, other: str, count: int = 1) -> None:
+        """Wait until legs of two endpoints have come into one bridge for the `count`th time."""
+
+        def met() -> int:
+            bridges: dict[str, set[str]] = {}
+            times = 0
+            for message in self.ami.since(self.mark):
+                if message.event not in ("BridgeEnter", "BridgeLeave"):
+                    continue
+                members = bridges.setdefault(message["BridgeUniqueid"], set())
+                endpoint = message["Channel"].rpartition("-")[0].removeprefix("PJSIP/")
+                if message.event == "BridgeLeave":
+                    members.discard(endpoint)
+                    continue
+                members.add(endpoint)
+                times += endpoint in (one, other) and {one, other} <= members
+            return times
+
+        await self.listener.until(lambda: met() >= count, f"{one} and {other} together", 15)
 
     async def muted(self, on: bool, count: int = 1) -> Message:
         """Wait until the PBX has paused (or resumed) recordings that many times."""
@@ -277,7 +346,8 @@ class Scene:
             begins = message.event == "MixMonitorStart" or (
                 message.event == "MixMonitorMute" and message["State"] == "0"
             )
-            ends = message.event == "MixMonitorStop" or (
+            # A leg that was never offered nor dialled has no hangup handler to say that it stops.
+            ends = message.event in ("MixMonitorStop", "Hangup") or (
                 message.event == "MixMonitorMute" and message["State"] == "1"
             )
             if begins and since is None:
@@ -287,11 +357,24 @@ class Scene:
                 since = None
         return spans
 
+    def prompts_heard(self, name: str = "caller") -> int:
+        """How often a phone has heard a whole short prompt."""
+        heard = measure.tone_segments(self.file(name), [PROMPT_HZ])
+        assert all(abs(piece.length_ms - SHORT_MS) <= EDGE_MS for piece in heard), heard
+        return len(heard)
+
 
 def the_consent(call: CallFacts) -> ConsentFacts:
     """The only evidence of a call."""
     assert len(call.consents) == 1, call.consents
     return call.consents[0]
+
+
+def prompt_in_manifest(bed: Bed, name: str, language: str) -> Prompt:
+    """A prompt as the manifest on the PBX has it."""
+    found = PromptSet.load(bed.pbx.data / "sounds" / "callrec").find(name, language)
+    assert found is not None
+    return found
 
 
 def new_listener(bed: Bed) -> Listener:
@@ -314,7 +397,7 @@ def add_short_prompts(bed: Bed) -> None:
     write_tone(tone, PROMPT_HZ, SHORT_MS)
     sounds = bed.pbx.data / "sounds" / "callrec"
     if not (sounds / SHORT).exists():
-        for name in ("announce", "announce_opt_out", "declined", "whisper"):
+        for name in ("announce", "announce_opt_out", "announce_opt_in", "accepted", "declined"):
             import_prompt(tone, name=name, language=SHORT, target=sounds)
 
 

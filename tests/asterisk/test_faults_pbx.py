@@ -29,6 +29,12 @@ from tests.asterisk.scene import assert_sound, new_listener
 from tests.bed.bed import Bed, BedError
 from tests.bed.pbx_config import PbxOptions
 
+BUFFERED_S = 2.1
+"""Asterisk keeps up to 32 KiB of a file to itself; what it has not written yet dies with it.
+
+Source: Asterisk 22, main/file.c, the buffer of a file stream; observed.
+"""
+
 ATTEMPTS = 20
 AT_ONCE = 4
 
@@ -54,7 +60,7 @@ async def test_killed_in_mid_recording(doomed: Listener) -> None:
     await running(doomed)
     talk = await recorded_talk(doomed)
     await talk.agent.talk(OTHER)
-    await chat(1.5)
+    await chat(BUFFERED_S + 0.5)
     written = doomed.audio(doomed.recording_facts()[0])
     doomed.bed.pbx.kill()
     size = written.stat().st_size
@@ -62,14 +68,14 @@ async def test_killed_in_mid_recording(doomed: Listener) -> None:
     await doomed.until(lambda: "pbx_link_lost" in doomed.log_text(), "pbx_link_lost")
     await doomed.bed.pbx.restart()
     await doomed.until(lambda: doomed.log_text().count('"pbx_linked"') == 2, "linked again")
-    recording = await the_recording(doomed, "interrupted")
     call = await the_call(doomed)
+    recording = await the_recording(doomed, "interrupted")
     assert (call.outcome, call.reason) == (Outcome.RECORDED, "interrupted")
     assert recording.repaired
     assert recording.size == size
     assert recording.audio_ms == (size - 44) * 1000 // 16000
-    assert recording.audio_ms > 1000
-    assert tone_ms(doomed, recording, OTHER) > 800
+    assert recording.audio_ms > 2000
+    assert tone_ms(doomed, recording, OTHER) > 1500
     for phone in (talk.agent, talk.caller):
         await phone.hangup()
     again = await recorded_talk(doomed, "302")
@@ -97,13 +103,13 @@ async def test_killed_together_with_the_listener(doomed: Listener) -> None:
     """A power failure: both come back, and what was recorded is there."""
     await running(doomed)
     await recorded_talk(doomed)
-    await chat(1.2)
+    await chat(BUFFERED_S + 0.5)
     doomed.bed.pbx.kill()
     doomed.kill()
     await doomed.bed.pbx.restart()
     await doomed.up()
-    recording = await the_recording(doomed, "interrupted")
     call = await the_call(doomed)
+    recording = await the_recording(doomed, "interrupted")
     assert (call.outcome, call.reason) == (Outcome.RECORDED, "interrupted")
     assert recording.repaired
     assert tone_ms(doomed, recording, CALLER) > 700

@@ -2,99 +2,276 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
+from callrec_pbx.domain.facts import CallFacts
 from callrec_pbx.domain.words import Outcome
 from tests.asterisk.listener import Listener
-from tests.asterisk.rules import everything
-from tests.asterisk.scene import length_ms, AGENT, CALLER, SECOND, SHORT, Scene, chat, running
+from tests.asterisk.rules import everything, rule
+from tests.asterisk.scene import (
+    AGENT,
+    CALLER,
+    LAG_MS,
+    SECOND,
+    SHORT,
+    THIRD,
+    Scene,
+    both,
+    running,
+    talk,
+    the_consent,
+)
 from tests.bed.ami import event
 from tests.bed.bed import Bed
 from tests.bed.far import Phone
+
+MAY_DECLINE = "46799000001"
+"""A caller who is offered the star key."""
+
+KEYING_MS = 800
+"""While an agent keys a transfer nobody talks: his phone sends digits, and nobody is behind."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office(installed_bed: Bed) -> AsyncIterator[Listener]:
     """Everything is recorded; outside callers hear a short announcement."""
-    async with running(installed_bed, everything("announce", language=SHORT)) as listener:
+    asked = rule("asked", "inbound", consent="opt_out", number="46799*", language=SHORT)
+    rules = asked + everything("announce", language=SHORT, whisper=False)
+    async with running(installed_bed, rules) as listener:
         yield listener
 
 
-async def talking(scene: Scene, hear: str = "caller") -> tuple[Phone, Phone]:
-    """An outside caller and agent 301 who talk."""
-    caller = await scene.far.call_in(
-        "46701234567", "301", "Bob", tone_hz=CALLER, hear=scene.file(hear)
-    )
-    agent = await scene.far.ringing("301", timeout=20)
-    await agent.answer(AGENT)
-    await scene.recording("301")
-    await chat()
-    return caller, agent
+async def by_refer(scene: Scene, agent: Phone, to: str) -> None:
+    """Transfer blindly with the phone's own button."""
+    await agent.blind_transfer(to)
 
 
-async def test_blind_by_refer(scene: Scene) -> None:
-    caller, agent = await talking(scene)
-    await agent.blind_transfer("302")
-    second = await scene.far.ringing("302")
-    await second.answer(SECOND)
-    await scene.recording("302")
-    await chat()
-    await second.hangup()
-    await caller.wait_hangup()
-    call = await scene.call()
-    for t in await scene.takes(): print(t, t.lost_ms, [(f,t.tone_ms(f)) for f in (CALLER,AGENT,SECOND,620)])
-    print(call)
+async def by_key(scene: Scene, agent: Phone, to: str) -> None:
+    """Transfer blindly with the PBX's key `*1`."""
+    await key_transfer(scene, agent, "*1", to)
 
-async def test_blind_by_key(scene: Scene) -> None:
-    caller, agent = await talking(scene)
+
+async def key_transfer(scene: Scene, agent: Phone, key: str, to: str) -> None:
+    """Key a transfer and the extension, when the PBX has put the other one on hold."""
     mark = scene.ami.mark()
-    await agent.press("*1")
+    await agent.press(key)
     await scene.ami.wait_for(event("MusicOnHoldStart"), since=mark)
-    await agent.press("302")
-    second = await scene.far.ringing("302")
-    await second.answer(SECOND)
-    await scene.recording("302")
-    await chat()
+    await agent.press(to)
+
+
+def is_inbound(call: CallFacts) -> None:
+    """See that it is the caller's one call, announced once, in the account as recorded."""
+    assert (call.outcome, call.reason, call.a_number) == (
+        Outcome.RECORDED,
+        "rule",
+        "46701234567",
+    )
+    assert the_consent(call).outcome.value == "announced"
+
+
+@pytest.mark.parametrize("transfer", [by_refer, by_key])
+@pytest.mark.parametrize("to", ["302", "600"])
+async def test_blind(scene: Scene, transfer: object, to: str) -> None:
+    assert callable(transfer)
+    caller, agent = await scene.conversation()
+    first = await talk((caller, CALLER), (agent, AGENT))
+    await transfer(scene, agent, to)
+    second = await scene.answered("302")
+    after = await talk((caller, CALLER), (second, SECOND))
     await second.hangup()
     await caller.wait_hangup()
+
     call = await scene.call()
-    for t in await scene.takes(): print(t, t.lost_ms, [(f,t.tone_ms(f)) for f in (CALLER,AGENT,SECOND,620)])
-    print(call)
+    is_inbound(call)
+    assert call.queue == ("sales" if to == "600" else "")
+    assert len(call.transfers) == 1
+    one, two = await scene.takes()
+    assert (one.owner, two.owner) == ("301", "302")
+    one.whole(KEYING_MS if transfer is by_key else 0).holds(first)
+    two.whole().holds(after)
+    assert scene.prompts_heard() == 1
 
 
 async def test_attended_by_refer(scene: Scene) -> None:
-    caller, agent = await talking(scene)
+    """Three legs of lines, three recordings; the colleague's goes on when the caller comes."""
+    caller, agent = await scene.conversation()
+    first = await talk((caller, CALLER), (agent, AGENT))
     await agent.hold()
-    consultation = await scene.far.line_calls("301", "302", tone_hz=AGENT)
-    second = await scene.far.ringing("302")
-    await second.answer(SECOND)
-    await scene.recording("302")
-    await chat()
-    await agent.attended_transfer(consultation)
-    await chat()
+    consulting = await scene.far.line_calls("301", "302")
+    second = await scene.answered("302")
+    await scene.recording("301", count=2)
+    asked = await talk((consulting, AGENT), (second, SECOND))
+    await agent.attended_transfer(consulting)
+    await agent.wait_hangup()
+    after = await talk((caller, CALLER), (second, SECOND))
     await second.hangup()
     await caller.wait_hangup()
+
     call = await scene.call()
-    for t in await scene.takes(): print(t, t.lost_ms, [(f,t.tone_ms(f)) for f in (CALLER,AGENT,SECOND,620)])
-    print(call)
+    is_inbound(call)
+    assert len(call.pbx_ids) == 2
+    takes = {take.facts.leg: take for take in await scene.takes()}
+    one, two, three = sorted(takes.values(), key=lambda take: (take.owner, take.facts.leg))
+    assert (one.owner, two.owner, three.owner) == ("301", "301", "302")
+    one.whole().holds(first)
+    two.whole().holds(asked)
+    three.whole().holds(both(asked, after), LAG_MS)
+    assert scene.prompts_heard() == 1
+
 
 async def test_attended_by_key(scene: Scene) -> None:
-    caller, agent = await talking(scene)
-    mark = scene.ami.mark()
-    await agent.press("*2")
-    await scene.ami.wait_for(event("MusicOnHoldStart"), since=mark)
-    await agent.hear(scene.file("agent"))
-    await agent.press("302")
-    second = await scene.far.ringing("302")
-    await second.answer(SECOND)
-    await scene.recording("302")
-    await chat()
+    """With `*2` the agent keeps his leg: his recording has the caller and the colleague."""
+    caller, agent = await scene.conversation()
+    first = await talk((caller, CALLER), (agent, AGENT))
+    await key_transfer(scene, agent, "*2", "302")
+    second = await scene.answered("302")
+    asked = await talk((agent, AGENT), (second, SECOND))
     await agent.hangup()
-    await chat()
+    await scene.seen("AttendedTransfer")
+    await scene.together("trunk", "302")
+    after = await talk((caller, CALLER), (second, SECOND))
+    await second.hangup()
+    await caller.wait_hangup()
+
+    call = await scene.call()
+    is_inbound(call)
+    one, two = await scene.takes()
+    assert (one.owner, two.owner) == ("301", "302")
+    one.whole(KEYING_MS).holds(both(first, asked), LAG_MS)
+    two.whole().holds(both(asked, after), LAG_MS)
+    assert scene.prompts_heard() == 1
+
+
+async def test_consultation_ends_and_the_agent_returns(scene: Scene) -> None:
+    """The colleague hangs up; the agent's one recording has the caller, her, and him again."""
+    caller, agent = await scene.conversation()
+    first = await talk((caller, CALLER), (agent, AGENT))
+    await key_transfer(scene, agent, "*2", "302")
+    second = await scene.answered("302")
+    asked = await talk((agent, AGENT), (second, SECOND))
+    await second.hangup()
+    await scene.together("trunk", "301", count=2)
+    after = await talk((caller, CALLER), (agent, AGENT))
+    await agent.hangup()
+    await caller.wait_hangup()
+
+    call = await scene.call()
+    is_inbound(call)
+    one, two = await scene.takes()
+    assert (one.owner, two.owner) == ("301", "302")
+    one.whole(KEYING_MS).holds(both(first, both(asked, after)), LAG_MS)
+    two.whole().holds(asked)
+
+
+async def test_consultation_is_refused(scene: Scene) -> None:
+    """Nobody answers the agent's second call; he takes the caller back from hold."""
+    caller, agent = await scene.conversation()
+    first = await talk((caller, CALLER), (agent, AGENT))
+    await agent.hold()
+    consulting = await scene.far.line_calls("301", "302")
+    second = await scene.far.ringing("302")
+    await second.hangup()
+    await consulting.wait_hangup()
+    await agent.unhold()
+    await agent.silent()
+    after = await talk((caller, CALLER), (agent, AGENT))
+    await agent.hangup()
+    await caller.wait_hangup()
+
+    calls = await scene.over()
+    assert [(call.outcome, call.reason) for call in calls] == [
+        (Outcome.RECORDED, "rule"),
+        (Outcome.NOT_SELECTED, "no_conversation"),
+    ]
+    (one,) = await scene.takes()
+    one.whole().holds(both(first, after))
+
+
+async def test_internal_call_handed_on(scene: Scene) -> None:
+    """The leg that stays keeps its recording, which has both colleagues."""
+    one = await scene.far.line_calls("301", "302")
+    two = await scene.answered("302")
+    await scene.recording("301")
+    first = await talk((one, AGENT), (two, SECOND))
+    await one.blind_transfer("303")
+    three = await scene.answered("303")
+    after = await talk((two, SECOND), (three, THIRD))
+    await three.hangup()
+    await two.wait_hangup()
+
+    call = await scene.call()
+    assert (call.outcome, call.consents) == (Outcome.RECORDED, ())
+    takes = {take.owner: take for take in await scene.takes()}
+    assert set(takes) == {"301", "302", "303"}
+    takes["301"].whole().holds(first)
+    takes["302"].whole().holds(both(first, after), LAG_MS)
+    takes["303"].whole().holds(after)
+
+
+async def decline(scene: Scene) -> tuple[Phone, Phone]:
+    """A caller who presses star during the announcement, and agent 301, connected."""
+    caller = await scene.call_in("301", MAY_DECLINE)
+    await caller.wait_up()
+    await caller.press("*")
+    agent = await scene.far.ringing("301", timeout=20)
+    await agent.answer()
+    await scene.together("trunk", "301")
+    return caller, agent
+
+
+@pytest.mark.parametrize("transfer", [by_refer, by_key])
+@pytest.mark.parametrize("to", ["302", "600"])
+async def test_refusal_holds_when_handed_on(scene: Scene, transfer: object, to: str) -> None:
+    assert callable(transfer)
+    caller, agent = await decline(scene)
+    await transfer(scene, agent, to)
+    second = await scene.far.ringing("302")
+    await second.answer()
+    await scene.together("trunk", "302")
+    await second.hangup()
+    await caller.wait_hangup()
+
+    call = await scene.call()
+    assert (call.outcome, call.reason) == (Outcome.DECLINED, "declined")
+    assert (the_consent(call).outcome.value, the_consent(call).key) == ("declined", "*")
+    assert await scene.takes() == []
+
+
+async def test_refusal_holds_through_a_consultation_by_key(scene: Scene) -> None:
+    caller, agent = await decline(scene)
+    await key_transfer(scene, agent, "*2", "302")
+    second = await scene.far.ringing("302")
+    await second.answer()
+    await second.wait_up()
+    await agent.hangup()
+    await scene.together("trunk", "302")
     await second.hangup()
     await caller.wait_hangup()
     call = await scene.call()
-    for t in await scene.takes(): print(t, t.lost_ms, [(f,t.tone_ms(f)) for f in (CALLER,AGENT,SECOND,620)])
-    print(call)
-    from tests.bed import measure
-    print('agent heard', [(f,measure.tone_ms(await agent.heard(),f)) for f in (CALLER,620,AGENT,SECOND)])
+    assert (call.outcome, call.reason) == (Outcome.DECLINED, "declined")
+    assert await scene.takes() == []
+
+
+async def test_refusal_holds_through_a_consultation_by_refer(scene: Scene) -> None:
+    """What two colleagues say before the caller comes is theirs; nothing with her is recorded."""
+    caller, agent = await decline(scene)
+    await agent.hold()
+    consulting = await scene.far.line_calls("301", "302")
+    second = await scene.answered("302")
+    await scene.recording("301")
+    asked = await talk((consulting, AGENT), (second, SECOND))
+    await agent.attended_transfer(consulting)
+    await agent.wait_hangup()
+    await scene.seen("MixMonitorStop", 2)
+    await talk((caller, CALLER), (second, SECOND))
+    await second.hangup()
+    await caller.wait_hangup()
+
+    call = await scene.call()
+    assert (call.outcome, call.reason) == (Outcome.RECORDED, "partly_declined")
+    assert the_consent(call).outcome.value == "declined"
+    takes = {take.owner: take for take in await scene.takes()}
+    assert set(takes) == {"301", "302"}
+    takes["301"].holds(asked)
+    takes["302"].holds(asked)

@@ -15,7 +15,7 @@ import soxr
 from callrec_pbx.audio.prompts import (
     PromptError,
     PromptSet,
-    default_prompts_dir,
+    shipped_prompts_dir,
     import_prompt,
     verify,
 )
@@ -239,7 +239,7 @@ def _over_full_scale_float(path: Path) -> Path:
 
 def shipped_speech(rate_hz: int, gain_db: float) -> Samples:
     """Speech whose peak is at full scale, or as far above as `gain_db` says and cut off there."""
-    _, speech = read_pcm(default_prompts_dir() / "de" / "announce_opt_out.wav16")
+    _, speech = read_pcm(shipped_prompts_dir() / "de" / "announce_opt_out.wav16")
     louder: Samples = soxr.resample(speech, 16000, rate_hz)
     louder *= 10 ** (gain_db / 20) / np.abs(louder).max()
     return np.clip(louder, -1, 32767 / 32768)

@@ -68,6 +68,7 @@ def pjsip_conf(options: PbxOptions, ports: Ports) -> str:
         text += (
             f"\n[{line}]\n{common}context = from-internal\naors = {line}\n"
             f'callerid = "Agent {line}" <{line}>\nset_var = TRANSFER_CONTEXT=from-internal\n'
+            "call_group = 1\npickup_group = 1\n"
             "identify_by = username\n\n"
             f"[{line}]\ntype = aor\ncontact = sip:desk{line}@{PHONES_HOST}:{ports.phones}\n"
         )

@@ -17,6 +17,8 @@ Its phones answer by themselves. In another terminal:
 
   {call}
       somebody outside calls line 301 (queues: 600 and 601)
+  {hang_up}
+      everybody hangs up
   {list}
   {account}
   {pbx} -rvvv
@@ -42,6 +44,7 @@ async def stay(screen: Screen) -> None:
                 sip=bed.ports.pbx,
                 ami=bed.pbx.ami_port,
                 call=shlex.join([str(bed.far.server.cli), "-rx", originate]),
+                hang_up=shlex.join([str(bed.far.server.cli), "-rx", "channel request hangup all"]),
                 list=house.command("recordings", "list"),
                 account=house.command("account"),
                 pbx=bed.pbx.cli,

@@ -102,6 +102,8 @@ class Scene:
 
     def give(self, event: e.Event) -> list[str]:
         """Hand over one event; returns what it came to, in short words."""
+        if isinstance(event, e.SnapshotTaken):
+            self.saved |= {facts.recording_id: facts for facts in event.unfinished}
         commands = self.calls.handle(event)
         self.commands += commands
         for command in commands:

@@ -62,7 +62,6 @@ class World:
 
     Attributes:
         lossless: Whether every event has reached the domain once and in order.
-        stops_refused: Whether a stop has ever failed, so that a file may stay open for long.
     """
 
     policy: Policy
@@ -81,11 +80,9 @@ class World:
     deleted: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     merged: dict[str, str] = field(default_factory=dict)
-    started: set[str] = field(default_factory=set)
     linked: bool = True
     pbx_started_at: datetime = START - timedelta(days=1)
     lossless: bool = True
-    stops_refused: bool = False
     torn: bool = False
     numbers: int = 0
 
@@ -268,9 +265,9 @@ class World:
     ) -> None:
         recording = command.recording
         if isinstance(command, c.StartRecording):
-            assert recording.recording_id not in self.started, "started twice"
+            starts = [q for q in self.queues.get(recording.leg, ()) if type(q) is type(command)]
+            assert recording.recording_id not in {q.recording.recording_id for q in starts}
             assert not self.is_refused(recording.call_id), "recorded after a refusal"
-            self.started.add(recording.recording_id)
         if isinstance(command, c.StartRecording | c.PauseRecording | c.ResumeRecording):
             waiting = self.queues.get(recording.leg, deque())
             saved = [q for q in waiting if isinstance(q, c.SaveRecording)]
@@ -284,7 +281,8 @@ class World:
         """Carry out the next command for that leg.
 
         Args:
-            how: `done`; `refused`, and not done; `silent`, done but reported as failed.
+            how: `done`; `refused`, and not done; `silent`, done but not answered; `lost`, neither
+                done nor answered. Without an answer the recorder drops the link.
         """
         queue = self.queues[leg]
         command = queue.popleft()
@@ -303,25 +301,26 @@ class World:
     def _steer(self, command: c.Command, recording: RecordingFacts, how: str) -> None:
         what = type(command).__name__.removesuffix("Recording").lower()
         channel = self.channels.get(recording.leg)
-        if (
-            not self.linked
-            or channel is None
-            or (what != "start" and channel.monitor != recording.recording_id)
-        ):
+        if not self.linked:
+            return  # not sent: what the PBX shows when we look again decides
+        unknown = what != "start" and channel and channel.monitor != recording.recording_id
+        if channel is None or unknown:
             how = "refused"
-        if what == "stop" and how == "refused":
-            self.stops_refused = True
-        if channel is not None and how != "refused":
+        elif how == "refused" and what == "stop":
+            how = "done"  # there is no reason to refuse it
+        if channel is not None and how in ("done", "silent"):
             self._do(what, channel, recording)
-        if how != "done":
+        if how == "refused":
             self.deliver()
             failed = e.CommandFailed(self.now, recording.recording_id, what, "pbx_refused")
             self.handle(failed)
+        elif how != "done":
+            self.cut()
 
     def _do(self, what: str, channel: Channel, recording: RecordingFacts) -> None:
         leg = recording.leg
         if what == "start":
-            assert self.stops_refused or not channel.monitor, "two recordings on one leg"
+            assert not channel.monitor, "two recordings on one leg"
             channel.monitor = channel.last_file = recording.recording_id
             channel.muted, channel.stopped_by = False, None
             self.say(e.RecordingStarted(self.now, leg))
@@ -339,12 +338,16 @@ class World:
         facts = self.work.popleft()
         if facts.state is RecordingState.CAPTURED:
             facts = replace(facts, state=RecordingState.STORED)
+        elif facts.state is RecordingState.STORED:
+            good = True  # it was done before
         if not good:
             facts = replace(facts, state=RecordingState.FAILED, reason="no_audio")
         self.handle(e.RecordingFinished(self.now, replace(facts, audio_ms=1000, sha256="s")))
 
     def settle(self) -> None:
         """Let everything under way come to its end without fault."""
+        if not self.linked:
+            self.look()
         self.deliver()
         while self.queues or self.work:
             while self.queues:
@@ -364,7 +367,7 @@ class World:
     def look(
         self, unfinished: tuple[RecordingFacts, ...] = (), calls: tuple[CallFacts, ...] = ()
     ) -> None:
-        """Connect again and take a snapshot; what was asked for before has failed by then."""
+        """Connect again and take a snapshot; nothing asked for before is under way by then."""
         self.cut()
         while self.queues:
             self.carry_out(next(iter(self.queues)))

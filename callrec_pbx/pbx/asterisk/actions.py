@@ -62,9 +62,10 @@ def _set_all(channel: str, values: dict[str, str]) -> Action:
     }
 
 
-def start(channel: str, path: str, reminder_s: int) -> Action:
+def start(channel: str, path: str, reminder_s: int, append: bool = False) -> Action:
     """MixMonitor without its third argument, a shell command, which is never used."""
     options = "i(CALLREC_MONITOR)" + (f"B({reminder_s})" if reminder_s else "")
+    options += "a" if append else ""
     return "MixMonitor", {"Channel": channel, "File": path, "Options": options}
 
 

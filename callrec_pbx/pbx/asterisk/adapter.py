@@ -1,5 +1,6 @@
 """Asterisk as the recorder sees it."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -8,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from callrec_pbx.domain.commands import AnswerKey, AnswerOffer, HangUpCall
-from callrec_pbx.domain.events import Event, LegSeen
+from callrec_pbx.domain.events import Event, LegSeen, RecordingStopped
 from callrec_pbx.domain.facts import RecordingFacts
 from callrec_pbx.pbx.asterisk import actions
 from callrec_pbx.pbx.asterisk.actions import Action, Monitor
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.asterisk.link import AmiLink, Reply
+from callrec_pbx.pbx.asterisk.monitors import PATCHED, Monitors
 from callrec_pbx.pbx.asterisk.translate import Translator
 from callrec_pbx.pbx.errors import LinkDownError, MalformedMessageError
 from callrec_pbx.pbx.interface import OnEvents, Seen
@@ -22,6 +24,10 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT = "CALLREC_HEARTBEAT"
 """Global variable with the time (s, by Asterisk's clock) at which somebody listened last."""
+
+
+BOOT_S = 5.0
+"""How long to wait for Asterisk's word that it is fully booted; it comes at once when it is."""
 
 
 class Asterisk:
@@ -42,8 +48,9 @@ class Asterisk:
         self._on_events = on_events
         self._translator = Translator(trunks, lambda: datetime.now(UTC))
         self._link = make_link(self._take)
-        self._monitors: dict[str, Monitor] = {}
+        self._monitors = Monitors(self._do, self._closed)
         self._uptime_s: float | None = None
+        self._booted = asyncio.Event()
         self._clock_ahead_s = 0.0
         self.unread: Counter[str] = Counter()
 
@@ -53,9 +60,10 @@ class Asterisk:
             name = message.get("Event")
             if name == "FullyBooted":
                 self._uptime_s = float(message.get("Uptime", "0"))
+                self._booted.set()
                 continue
-            if name == "Hangup":
-                self._monitors.pop(message.get("Uniqueid", ""), None)
+            if self._monitors.take(message):
+                continue
             try:
                 event = self._translator.translate(message)
             except MalformedMessageError as error:
@@ -67,15 +75,29 @@ class Asterisk:
         if found:
             self._on_events(found)
 
+    def _closed(self, leg: str) -> None:
+        self._on_events([RecordingStopped(datetime.now(UTC), leg)])
+
     async def connect(self) -> None:
-        """Connect, log in, and learn how far Asterisk's clock is from ours."""
+        """Connect, log in, and learn how far its clock is from ours and since when it runs."""
         await self._link.connect()
         try:
             reply = await self._link.action("Getvar", Variable="EPOCH")
             self._clock_ahead_s = float(reply.get("Value", "") or time.time()) - time.time()
+            await self._wait_booted()
+            reply = await self._link.action("CoreSettings")
+            self._monitors.renews = PATCHED in reply.get("AsteriskVersion", "")
         except BaseException:
             self._link.close()
             raise
+
+    async def _wait_booted(self) -> None:
+        """Asterisk lets us in before it is fully booted, and says so once it is."""
+        try:
+            async with asyncio.timeout(BOOT_S):
+                await self._booted.wait()
+        except TimeoutError:
+            log.warning("pbx_not_booted", effect="calls of before its start count as ended")
 
     async def wait_lost(self) -> None:
         """Return when the connection is gone."""
@@ -101,6 +123,11 @@ class Asterisk:
         )
         holding = await self._holding_bridges()
         legs = tuple(self._seen(message, recordings, holding) for message in messages)
+        bridges: dict[str, set[str]] = {}
+        for seen in legs:
+            if seen.bridge:
+                bridges.setdefault(seen.bridge, set()).add(seen.who.leg)
+        self._monitors.place(bridges)
         now = datetime.now(UTC)
         started = None
         if self._uptime_s is not None:
@@ -126,12 +153,13 @@ class Asterisk:
         created_at = _from_leg_id(who.leg) or now - timedelta(seconds=age_s)
         offer = variables.get("CALLREC_OFFER", "")
         consent = variables.get("CALLREC_CONSENT", "")
-        if who.leg not in self._monitors and variables.get("CALLREC_MONITOR"):
-            self._monitors[who.leg] = Monitor(who.channel, variables["CALLREC_MONITOR"])
         bridge = message.get("BridgeID", "")
         # `key/file`: the file that the dialplan stopped by itself; a later one may be running.
         stopped_by, _, stopped = variables.get("CALLREC_STOPPED", "").partition("/")
         monitored = variables.get("MIXMONITOR_FILENAME", "")
+        if variables.get("CALLREC_MONITOR"):
+            monitor = Monitor(who.channel, variables["CALLREC_MONITOR"])
+            self._monitors.adopt(who.leg, monitor, monitored)
         try:
             offered = self._translator.offer(created_at, who, offer) if offer else None
             reported = self._translator.consent(now, who.leg, consent) if consent else None
@@ -160,25 +188,21 @@ class Asterisk:
 
     async def start(self, recording: RecordingFacts, path: str, reminder_s: int) -> None:
         """MixMonitor; the recording's id goes onto the channel, for CDRs and for people."""
-        reply = await self._do(actions.start(recording.channel, path, reminder_s))
-        self._monitors[recording.leg] = Monitor(recording.channel, reply.get("MixMonitorID", ""))
+        await self._monitors.start(recording, path, reminder_s)
         tag = actions.set_variable(recording.channel, "CALLREC_RECORDING", recording.recording_id)
         await self._do(tag)
 
-    def _monitor(self, recording: RecordingFacts) -> Monitor:
-        return self._monitors.get(recording.leg) or Monitor(recording.channel)
-
     async def pause(self, recording: RecordingFacts) -> None:
         """Leave out what is said from now on."""
-        await self._do(actions.mute(self._monitor(recording), on=True))
+        await self._monitors.pause(recording)
 
     async def resume(self, recording: RecordingFacts) -> None:
         """Go on writing."""
-        await self._do(actions.mute(self._monitor(recording), on=False))
+        await self._monitors.resume(recording)
 
     async def stop(self, recording: RecordingFacts) -> None:
         """Close the file."""
-        await self._do(actions.stop(self._monitor(recording)))
+        await self._monitors.stop(recording)
 
     async def hang_up(self, command: HangUpCall) -> None:
         """Send both parties to the notice that ends the call."""
