@@ -68,8 +68,8 @@ async def short_call(listener: Listener, number: str, name: str, to: str = "301"
     agent = await far.ringing("301", timeout=20)
     await agent.answer(AGENT)
     await caller.wait_up()
-    count = len(listener.recording_facts())
     await listener.recording("recording")
+    count = len(listener.recording_facts())
     await chat(0.2)
     await Talk(caller, agent).end()
     await listener.recording("stored", count)
@@ -95,7 +95,7 @@ def assert_harmless(listener: Listener, calls: list[CallFacts]) -> None:
     assert {path.name for path in listener.folder.iterdir()} <= known
     monitor = listener.bed.pbx.spool / "monitor"
     assert not monitor.exists() or not any(monitor.iterdir())
-    assert not any("x" == path.name for path in listener.recordings.rglob("*"))
+    assert not any(path.name == "x" for path in listener.recordings.rglob("*"))
 
 
 def as_text(shown: str) -> str:

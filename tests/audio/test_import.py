@@ -15,8 +15,8 @@ import soxr
 from callrec_pbx.audio.prompts import (
     PromptError,
     PromptSet,
-    shipped_prompts_dir,
     import_prompt,
+    shipped_prompts_dir,
     verify,
 )
 from tests.audio.sounds import Samples, peak_dbfs, read_pcm, sine, spectrum_dbfs, transcode

@@ -309,7 +309,8 @@ class FarEnd:
 
     def uri(self, extension: str) -> str:
         """Return the SIP URI of an extension on the PBX."""
-        return f"sip:{quote(extension, safe='+*#')}@{PBX_HOST}:{self.ports.pbx}"
+        user = quote(extension.encode("utf-8", "surrogateescape"), safe="+*#")
+        return f"sip:{user}@{PBX_HOST}:{self.ports.pbx}"
 
     async def channel_value(self, channel: str, expression: str) -> str:
         """Return a channel's variable or function."""

@@ -70,7 +70,11 @@ def start(channel: str, path: str, reminder_s: int, append: bool = False) -> Act
 
 
 def mute(monitor: Monitor, on: bool) -> Action:
-    """Pause or resume: muted time is left out of the file."""
+    """Pause or resume.
+
+    Addressed by its id, a muted MixMonitor writes silence (observed on 22.10); without the id
+    Asterisk leaves the muted time out of the file.
+    """
     state = {"Direction": "both", "State": "1" if on else "0"}
     return "MixMonitorMute", {**monitor.headers(), **state}
 
