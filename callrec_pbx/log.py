@@ -13,6 +13,11 @@ import structlog
 LOUD = ("panoramisk", "apscheduler", "alembic", "sqlalchemy", "asyncio")
 """Libraries that tell too much below a warning."""
 
+# Without the values of local variables: those are callers' numbers and names.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 
 def configure(level: str = "info", style: str = "console", stream: TextIO | None = None) -> None:
     """Set logging up for the process; libraries' own log lines come out the same way.
@@ -31,11 +36,15 @@ def configure(level: str = "info", style: str = "console", stream: TextIO | None
     ]
     last: list[structlog.typing.Processor] = (
         [
-            structlog.processors.dict_tracebacks,
+            _TRACEBACKS,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
         if style == "json"
-        else [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     structlog.configure(
         processors=[

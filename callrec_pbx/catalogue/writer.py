@@ -40,6 +40,10 @@ class SetAside:
     error: str
 
 
+LINGER_S = 0.1
+"""How long a row waits for others, and for newer facts of its own, to share a transaction."""
+
+
 class CatalogueWriter:
     """Writes calls and recordings from any thread into the catalogue, by one thread of its own."""
 
@@ -69,6 +73,7 @@ class CatalogueWriter:
         self._written = 0
         self._set_aside: deque[SetAside] = deque(maxlen=KEEP_SET_ASIDE)
         self._closing = False
+        self._urgent = False
         self._give_up_at = float("inf")
         self._down = False
         self._thread = threading.Thread(target=self._run, name="catalogue-writer", daemon=True)
@@ -107,6 +112,8 @@ class CatalogueWriter:
         """
         with self._changed:
             wanted = self._accepted
+            self._urgent = True
+            self._changed.notify_all()
             return self._changed.wait_for(lambda: self._written >= wanted, timeout_s)
 
     def close(self, timeout_s: float) -> bool:
@@ -131,7 +138,8 @@ class CatalogueWriter:
             # Taken out first: what is saved again goes to the end, so numbers rise in order.
             self._waiting.pop(key, None)
             self._waiting[key] = (self._accepted, item)
-            self._changed.notify_all()
+            if len(self._waiting) in (1, self._batch):
+                self._changed.notify_all()
 
     def _run(self) -> None:
         while self._take():
@@ -145,9 +153,14 @@ class CatalogueWriter:
         """Wait for something to write and take it in hand; False when all is done."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
+            self._changed.wait_for(self._is_worth_writing, LINGER_S)
+            self._urgent = False
             keys = list(islice(self._waiting, self._batch))
             self._in_hand = [self._waiting.pop(key) for key in keys]
             return bool(keys)
+
+    def _is_worth_writing(self) -> bool:
+        return self._urgent or self._closing or len(self._waiting) >= self._batch
 
     def _rest(self, seconds: float) -> bool:
         """Wait before the next attempt; False when there is no time for one."""

@@ -137,6 +137,7 @@ TABLE: dict[tuple[S, Input], tuple[S, tuple[Do, ...]]] = {
     # Failed for want of audio while the PBX still had it open: keep what there is.
     (S.FAILED, I.ENDED): (S.FAILED, (Do.FINISH,)),
     (S.FAILED, I.STOP_FAILED): (S.FAILED, (Do.FINISH,)),
+    (S.FAILED, I.PBX_DIED): (S.FAILED, (Do.FINISH,)),
     (S.FAILED, I.DISCARD_WANTED): (S.DISCARDED, (Do.DISCARD,)),
     # A stop that was not answered may not have happened: the PBX names that file when we look.
     (S.FAILED, I.ADOPTED): (S.FAILED, (Do.SEND_STOP,)),
@@ -219,10 +220,9 @@ class Recording:
 
     def take(self, input_: Input, at: datetime, reason: str = "") -> list[Command]:
         """Move by the table and say what is to be done; an unlisted pair does nothing."""
-        if input_ is Input.STOP_FAILED:
-            self.unstopped = True
-        elif input_ in (Input.ENDED, Input.PBX_DIED):
-            self.unstopped = False
+        if input_ in (Input.ENDED, Input.PBX_DIED, Input.STOP_FAILED):
+            self.closing = False
+            self.unstopped = input_ is Input.STOP_FAILED
         entry = TABLE.get((self.state, input_))
         if entry is None:
             return []
@@ -260,10 +260,10 @@ class Recording:
         elif do is Do.CHECK_AUDIO:
             return [CheckAudio(self.facts())]
         elif do is Do.FINISH:
-            self.closing, self.measured = False, None
+            self.measured = None
             return [FinishRecording(self.facts())]
         else:
-            self.closing, self.measured = False, None
+            self.measured = None
             return [DiscardAudio(self.facts())]
         return []
 

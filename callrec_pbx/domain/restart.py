@@ -193,7 +193,7 @@ def _agree(
         idle = leg.bridge and not running and not stopped and not leg.call.refused
         if idle and recording.state is RecordingState.STARTING:
             commands += recording.start()  # the PBX never heard of it
-        elif not recording.over:
+        elif not recording.over or recording.closing:
             input_ = Input.ADOPTED if running else Input.ENDED
             commands += calls.take(recording, input_, at)
         elif running and recording.unstopped:

@@ -38,12 +38,12 @@ async def bed(shared_bed: Bed) -> AsyncIterator[Bed]:
     await shared_bed.quiet()
 
 
-def install(bed: Bed) -> None:
+def install(bed: Bed, **extra: str) -> None:
     """Install callrec-pbx beside a PBX that is prepared and not yet started, as a user would."""
     bed.prepare()
     installer = Listener(bed, bed.dir / "installer")
     installer.folder.mkdir()
-    installer.configure("")
+    installer.configure("", **extra)
     installer.cli("setup", "asterisk", "--yes")
 
 
@@ -71,9 +71,7 @@ async def listener(installed_bed: Bed) -> AsyncIterator[Listener]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def proxy(
-    installed_bed: Bed, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Proxy]:
+async def proxy(installed_bed: Bed, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]:
     """What stands between the PBX and every listener that is started from now on."""
     async with Proxy(installed_bed.pbx.ami_port) as found:
         monkeypatch.setenv("CALLREC_ASTERISK__PORT", str(found.port))

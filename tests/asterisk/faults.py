@@ -47,11 +47,12 @@ async def talk_of(
 
 
 async def recorded_talk(listener: Listener, line: str = "301") -> Talk:
-    """The same; return when the listener knows that it is recorded."""
+    """The same; return when the listener knows that it is recorded, and something was said."""
     before = len(listener.recording_facts())
     talk = await talk_of(listener, line)
     await listener.until(lambda: len(listener.recording_facts()) > before, "a recording")
     await listener.recording("recording")
+    await chat(0.3)
     return talk
 
 

@@ -1,7 +1,7 @@
 """Rules that several tests use, as TOML text."""
 
 
-def rule(name: str, direction: str, mode: str = "always_pausable", **settings: object) -> str:
+def rule(name: str, direction: str, mode: str = "always_pausable", /, **settings: object) -> str:
     """One rule; `settings` are further keys."""
     lines = [f'name = "{name}"', f'direction = "{direction}"', f'mode = "{mode}"']
     settings.setdefault("consent", "none")

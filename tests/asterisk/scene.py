@@ -102,10 +102,15 @@ def common_ms(ones: Spans, others: Spans) -> float:
 
 
 def times_heard(heard: Path, prompt: Path) -> int:
-    """Count how often a prompt is in what was heard, from its beginning to its end."""
+    """Count how often a prompt is in what was heard, from its beginning to its end.
+
+    Speech ends in a tenth of a second of silence, which a hangup may cut off.
+    """
     samples, rate = measure.read_wav(heard)
     wanted, wanted_rate = measure.read_wav(prompt)
     assert rate == wanted_rate
+    if len(wanted) > rate:
+        wanted = wanted[: -rate // 10]
     if len(samples) < len(wanted):
         return 0
     size = 1 << (len(samples) + len(wanted)).bit_length()
@@ -124,13 +129,15 @@ class Take:
 
     Attributes:
         talk: When the leg was in a bridge with somebody.
-        written: When the PBX recorded it and it was not muted.
+        written: When the PBX recorded it; what is muted is silence in the file.
+        muted: When it was paused.
     """
 
     facts: RecordingFacts
     audio: Path
     talk: Spans
     written: Spans
+    muted: Spans
 
     @property
     def owner(self) -> str:
@@ -147,7 +154,7 @@ class Take:
 
         Args:
             no_packets_ms: For how long neither side may have sent any packet, as when a phone
-                sends digits: nothing is written then.
+                sends digits while the other hears music: nothing is written then.
         """
         facts = self.facts
         assert facts.state.value == "stored", facts
@@ -155,7 +162,7 @@ class Take:
         assert facts.late_ms == 0
         assert abs(measure.duration_ms(self.audio) - facts.audio_ms) <= 1
         missing = length_ms(self.written) - facts.audio_ms
-        edges_ms = EDGE_MS * len(self.written)
+        edges_ms = EDGE_MS * (len(self.written) + 2 * len(self.muted))
         assert -edges_ms <= missing <= edges_ms + no_packets_ms, (facts.audio_ms, self.written)
         assert self.lost_ms <= LAG_MS, (self.talk, self.written)
         return self
@@ -314,7 +321,11 @@ class Scene:
 
     def _take(self, facts: RecordingFacts) -> Take:
         path = self.listener.audio(facts)
-        return Take(facts, path, self.talk(facts.leg), self._written(facts))
+        # A leg that was never offered nor dialled has no hangup handler to say that it stops.
+        ends = [("MixMonitorStop", ""), ("Hangup", "")]
+        written = self._spans(facts.leg, [("MixMonitorStart", "")], ends)
+        muted = self._spans(facts.leg, [("MixMonitorMute", "1")], [("MixMonitorMute", "0"), *ends])
+        return Take(facts, path, self.talk(facts.leg), written, muted)
 
     def talk(self, leg: str) -> Spans:
         """When a leg was in a bridge with somebody, by the PBX's clock."""
@@ -337,22 +348,17 @@ class Scene:
                 since = None
         return spans
 
-    def _written(self, facts: RecordingFacts) -> Spans:
+    def _spans(self, leg: str, begins: list[tuple[str, str]], ends: list[tuple[str, str]]) -> Spans:
+        """From each beginning to the next end, events of a leg by name and state."""
         spans: Spans = []
         since: float | None = None
         for message in self.ami.since(self.mark):
-            if message["Uniqueid"] != facts.leg:
+            if message["Uniqueid"] != leg:
                 continue
-            begins = message.event == "MixMonitorStart" or (
-                message.event == "MixMonitorMute" and message["State"] == "0"
-            )
-            # A leg that was never offered nor dialled has no hangup handler to say that it stops.
-            ends = message.event in ("MixMonitorStop", "Hangup") or (
-                message.event == "MixMonitorMute" and message["State"] == "1"
-            )
-            if begins and since is None:
+            what = (message.event, message["State"] if message.event == "MixMonitorMute" else "")
+            if what in begins and since is None:
                 since = at_ms(message)
-            elif ends and since is not None:
+            elif what in ends and since is not None:
                 spans.append((since, at_ms(message)))
                 since = None
         return spans

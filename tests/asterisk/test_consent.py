@@ -78,7 +78,7 @@ def evidence(
     took_ms = (consent.played_to - consent.played_from).total_seconds() * 1000
     if played_ms is None:
         assert consent.prompt_ms - PLAYED_MS <= consent.played_ms <= consent.prompt_ms
-        assert took_ms >= consent.played_ms
+        assert consent.played_ms <= took_ms <= consent.prompt_ms + 250
     else:
         assert consent.played_ms == pytest.approx(took_ms, abs=1)
         assert consent.played_ms == pytest.approx(played_ms, abs=250)
@@ -201,9 +201,8 @@ async def test_another_key_replays(scene: Scene) -> None:
     consent = the_consent(await scene.call())
     assert (consent.outcome, consent.key) == (Consent.ANNOUNCED, "")
     evidence(scene, consent, "announce_opt_out", SHORT, played_ms=None)
-    heard = measure.tone_segments(scene.file("caller"), [PROMPT_HZ])
-    assert len(heard) == 2
-    assert heard[0].length_ms < SHORT_MS / 2 < SHORT_MS - PLAYED_MS < heard[1].length_ms
+    heard_ms = measure.tone_ms(scene.file("caller"), PROMPT_HZ)
+    assert SHORT_MS + PLAYED_MS < heard_ms < 2 * SHORT_MS - PLAYED_MS
     (take,) = await scene.takes()
     take.whole().holds(talked)
 
@@ -217,6 +216,7 @@ async def test_two_other_keys(scene: Scene, last: str) -> None:
     await scene.seen("Newexten", Context="callrec-ask", Application="Playback")
     await caller.press("9")
     await scene.seen("Newexten", 3, Context="callrec-ask", Application="Read")
+    nine = next(m for m in scene.events("DTMFEnd") if m["Digit"] == "9")
     if last:
         await caller.press(last)
     agent = await scene.far.ringing("301", timeout=20)
@@ -228,8 +228,11 @@ async def test_two_other_keys(scene: Scene, last: str) -> None:
     wanted = Consent.DECLINED if last else Consent.ANNOUNCED
     assert (consent.outcome, consent.key) == (wanted, last)
     evidence(scene, consent, "announce_opt_out", SHORT, played_ms=None)
-    third = measure.tone_segments(scene.file("caller"), [PROMPT_HZ])[2]
-    assert third.length_ms > SHORT_MS - PLAYED_MS
+    assert consent.played_from is not None
+    assert consent.played_to is not None
+    # the third key came while it played, and it went on
+    assert consent.played_from.timestamp() < float(nine["Timestamp"])
+    assert float(nine["Timestamp"]) < consent.played_to.timestamp() - 0.2
     assert len(await scene.takes()) == (0 if last else 1)
 
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from callrec_pbx.domain.words import Consent, Outcome
+from callrec_pbx.domain.words import Consent, Outcome, RecordingState
 from tests.asterisk.faults import (
     AGENT,
     CALLER,
@@ -90,8 +91,12 @@ async def test_killed_while_the_prompt_plays_and_star_comes_unheard(
     mark = ami.mark()
     caller = await far.call_in("46701", "301", tone_hz=CALLER, hear=listener.folder / "c.wav")
     await seen(listener, "Newexten", mark, Context="callrec-ask", Application="Read")
+    # As soon as it has written anything of the call: whatever that is must be enough.
+    await listener.until(
+        lambda: bool(listener.rows("SELECT 1 FROM call") or listener.call_facts()), "the call"
+    )
     listener.kill()
-    await chat(0.5)
+    await chat(0.3)
     await caller.press("*")
     await seen(listener, "UserEvent", mark, UserEvent="CallrecConsent")
     agent = await far.ringing("301", timeout=20)
@@ -272,11 +277,39 @@ async def test_pause_pressed_while_the_listener_is_dead(listener: Listener) -> N
     listener.kill()
     await listener.up()
     await chat(0.5)
+    assert listener.recording_facts()[1].state is RecordingState.RECORDING
     await talk.end()
     call = await the_call(listener)
     await listener.recording("stored", 2)
     first, second = listener.recording_facts()
     assert call.outcome is Outcome.RECORDED
+    assert tone_ms(listener, first, SECRET) + tone_ms(listener, second, SECRET) <= TOLERANCE_MS
+    assert tone_ms(listener, first, AGENT) > 200
+    assert tone_ms(listener, second, OTHER) > 400
+    assert len(starts(listener, mark)) == 2
+
+
+async def test_pause_pressed_while_it_is_frozen(listener: Listener) -> None:
+    """The same; the key that it learns of too late does no harm when it wakes up."""
+    await running(listener)
+    mark = listener.bed.pbx_ami.mark()
+    talk = await recorded_talk(listener)
+    listener.send(signal.SIGSTOP)
+    await listener.key(talk.agent, "#1")
+    await seen(listener, "UserEvent", mark, UserEvent="CallrecStopped")
+    await talk.agent.talk(SECRET)
+    await chat(0.3)
+    listener.send(signal.SIGCONT)
+    await listener.recording("stored")
+    await chat(0.3)
+    await talk.agent.talk(OTHER)
+    await listener.key(talk.agent, "#1")
+    await listener.recording("recording")
+    await chat()
+    await talk.end()
+    await the_call(listener)
+    await listener.recording("stored", 2)
+    first, second = listener.recording_facts()
     assert tone_ms(listener, first, SECRET) + tone_ms(listener, second, SECRET) <= TOLERANCE_MS
     assert tone_ms(listener, first, AGENT) > 200
     assert tone_ms(listener, second, OTHER) > 400
@@ -381,6 +414,31 @@ async def test_killed_between_hangup_and_finish(listener: Listener) -> None:
     assert recording.sha256
     (row,) = listener.rows("SELECT state, sha256 FROM recording")
     assert tuple(row.values()) == ("stored", recording.sha256)
+
+
+async def test_killed_between_closed_file_and_checksum(listener: Listener) -> None:
+    """The sidecar says that the file is closed, and no more: the next start does the rest."""
+    await running(listener)
+    talk = await recorded_talk(listener)
+    await talk.end()
+    done = await the_recording(listener)
+    ended = await the_call(listener)
+    await listener.idle()
+    listener.kill()
+    # This is what it leaves on the disk when it is killed there.
+    store = listener.store()
+    opened = replace(ended, ended_at=None, outcome=None, reason="")
+    store.write_call(opened)
+    captured = replace(
+        done, state=RecordingState.CAPTURED, audio_ms=None, size=None, sha256="", delete_after=None
+    )
+    store.write_sidecar(captured, opened)
+    assert len(listener.markers()) == 2
+    await listener.up()
+    recording = await the_recording(listener)
+    call = await the_call(listener)
+    assert (call.outcome, call.reason) == (Outcome.RECORDED, "rule")
+    assert (recording.sha256, recording.audio_ms) == (done.sha256, done.audio_ms)
 
 
 async def test_started_when_a_call_runs_already(listener: Listener) -> None:

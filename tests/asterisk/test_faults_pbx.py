@@ -26,7 +26,8 @@ from tests.asterisk.faults import (
 from tests.asterisk.listener import Listener
 from tests.asterisk.rules import everything
 from tests.asterisk.scene import assert_sound, new_listener
-from tests.bed.bed import Bed, BedError
+from tests.bed.asterisk import BedError
+from tests.bed.bed import Bed
 from tests.bed.pbx_config import PbxOptions
 
 BUFFERED_S = 2.1

@@ -17,6 +17,7 @@ from tests.asterisk.balance import balance
 from tests.asterisk.conftest import install
 from tests.asterisk.faults import (
     CALLER,
+    NUMBER,
     PLAIN,
     chat,
     recorded_talk,
@@ -132,11 +133,12 @@ async def test_locked_and_killed(listener: Listener) -> None:
 # the recordings directory
 
 
-async def failed_talk(listener: Listener, reason: str, seconds: float = 1.5) -> None:
+async def failed_talk(listener: Listener, reason: str) -> None:
     """A call of which nothing can be recorded goes on, and is accounted for as failed."""
     mark = listener.bed.pbx_ami.mark()
     talk = await talk_of(listener)
-    await chat(seconds)
+    await listener.recording("failed")
+    await chat(1)  # longer than a conversation must be to count as one
     assert not talk.caller.is_over
     assert not talk.agent.is_over
     await talk.end()
@@ -158,7 +160,7 @@ async def failed_talk(listener: Listener, reason: str, seconds: float = 1.5) -> 
 async def test_not_writable_for_the_pbx(listener: Listener) -> None:
     """The PBX says that it records and does not: noticed, and the call goes on."""
     await running(listener, PLAIN, recordings='start_check_s = 1\npbx_directory = "/proc/callrec"')
-    await failed_talk(listener, "no_audio", 2)
+    await failed_talk(listener, "no_audio")
 
 
 async def test_not_writable_for_the_pbx_and_the_call_ends(
@@ -322,6 +324,9 @@ async def test_read_only_for_the_listener(cramped: Listener) -> None:
         )
         assert starts(cramped, mark) == []
         assert failed_calls(cramped) == [("failed", "spool_not_writable")]
+        # Who called is in no traceback.
+        assert "sidecar_not_written" in cramped.log_text()
+        assert NUMBER not in cramped.log_text()
     finally:
         remount(small, "rw")
     again = await recorded_talk(cramped, "302")

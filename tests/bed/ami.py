@@ -60,6 +60,9 @@ _GENUINE = re.compile(
 _CUT_OFF = re.compile(rb"(Num|Exten|DNID): [^\r\n]*\Z")
 """How a piece ends after which a caller's number has put an empty line."""
 
+_BEFORE_NUMBERS = frozenset({"Event", "Response", "ActionID", "Timestamp", "Channel"})
+"""Headers that stand before a caller's number; what says so again after it is forged."""
+
 MOST_PIECES = 4
 """Into how many pieces a number of the 80 characters that Asterisk keeps can cut a message."""
 
@@ -103,7 +106,7 @@ def _parse(block: str) -> dict[str, str]:
         value = value.removeprefix(" ")
         if key == "Output" and key in headers:
             headers[key] += "\n" + value
-        else:
+        elif key not in _BEFORE_NUMBERS or key not in headers:
             headers[key] = value
     return headers
 

@@ -592,3 +592,49 @@ def test_what_is_as_it_was_is_not_saved_again() -> None:
     scene = restarted(before)
     event = snapshot(seen("caller", ""), open_calls=(open_call(before),))
     assert scene.calls.handle(event) == []
+
+
+@pytest.mark.parametrize(("found", "wanted"), [("id2", "stop 301"), ("", "finish 301, start 301")])
+def test_a_failed_recording_whose_stop_was_not_answered(found: str, wanted: str) -> None:
+    scene = Scene()
+    scene.play(CALL)
+    scene.play("13  301  silent  -> stop 301")
+    assert ", ".join(scene.give(snapshot(*both(found)))) == wanted
+
+
+def test_a_start_that_was_not_answered() -> None:
+    """The recorder drops the link then, and says nothing."""
+    scene = Scene()
+    scene.play(
+        """
+        0    caller  offered inbound 301     -> ask none + whisper
+        5    caller  bridged
+        5    301     bridged                 -> start 301
+        """
+    )
+    assert scene.give(snapshot(*both(""))) == ["start 301"]
+    assert scene.give(snapshot(*both("id2"))) == []
+    assert scene.recording("301").state == "recording"
+
+
+def test_an_objection_to_a_failed_recording_whose_stop_was_not_answered() -> None:
+    scene = Scene()
+    scene.play(CALL)
+    scene.play(
+        """
+        13   301     silent                  -> stop 301
+        14   301     pressed discard         -> delete 301, tell 301 discarded
+        """
+    )
+    assert scene.give(snapshot(*both())) == ["stop 301"]
+    scene.play("301  301  stopped  -> delete 301")
+    assert scene.give(snapshot(*both())) == []
+
+
+def test_a_failed_recording_whose_pbx_died_before_the_stop_was_answered() -> None:
+    scene = Scene()
+    scene.play(CALL)
+    scene.play("13  301  silent disk_full  -> stop 301")
+    assert scene.give(snapshot(pbx_started_at=START + timedelta(minutes=1))) == ["finish 301"]
+    scene.play("301  301  finished")
+    assert scene.outcomes() == [("failed", "disk_full")]

@@ -59,8 +59,7 @@ class Asterisk:
         for message in messages:
             name = message.get("Event")
             if name == "FullyBooted":
-                self._uptime_s = float(message.get("Uptime", "0"))
-                self._booted.set()
+                self._take_booted(message)
                 continue
             if self._monitors.take(message):
                 continue
@@ -74,6 +73,14 @@ class Asterisk:
                 found.append(event)
         if found:
             self._on_events(found)
+
+    def _take_booted(self, message: Message) -> None:
+        if self._booted.is_set():
+            return  # Asterisk says it once in a connection; what comes later is a caller's doing
+        self._booted.set()
+        uptime = message.get("Uptime", "")
+        if uptime.isdecimal():
+            self._uptime_s = float(uptime)
 
     def _closed(self, leg: str) -> None:
         self._on_events([RecordingStopped(datetime.now(UTC), leg)])
@@ -149,7 +156,8 @@ class Asterisk:
         variables = _variables(message)
         who = self._translator.who(message)
         now = datetime.now(UTC)
-        age_s = float(message.get("Seconds", "0") or 0)
+        seconds = message.get("Seconds", "")
+        age_s = int(seconds) if seconds.isdecimal() else 0
         created_at = _from_leg_id(who.leg) or now - timedelta(seconds=age_s)
         offer = variables.get("CALLREC_OFFER", "")
         consent = variables.get("CALLREC_CONSENT", "")

@@ -4,14 +4,16 @@ Most of what Asterisk sends is of no interest here, so a message is recognised b
 before anything of it is decoded.
 """
 
-import re
-
+from callrec_pbx.pbx.asterisk import shape
 from callrec_pbx.pbx.errors import MalformedMessageError, UnsafeValueError
 
 Message = dict[str, str]
 
 MAX_MESSAGE = 1 << 20
 """Bytes without an end of message after which the peer is taken not to speak AMI."""
+
+MAX_CUT = 16 * 1024
+"""Bytes within which a message ends that a number has cut in pieces."""
 
 MAX_LINE = 1024
 """Bytes of one line of an action; Asterisk drops messages with longer ones.
@@ -24,40 +26,26 @@ REPEATED = ("Variable", "Output", "ChanVariable")
 
 _FORBIDDEN = ("\r", "\n", "\0")
 
-# Asterisk prints a caller's number, and the number that was dialled, as they came, and a SIP user
-# part may hold %0d%0a: whoever calls can put whole lines, even a whole message, between
-# "CallerIDNum:" and "CallerIDName:" or between "Exten:" and "Priority:" (observed on 22.10; names
-# are escaped, numbers are not). In every genuine message more headers follow, and those together
-# are longer than what fits into the 79 characters to which Asterisk cuts a number.
-_OPEN_ENDS = (b"Num", b"Exten", b"DNID")
-_TAIL = re.compile(
-    rb"Language: .*AccountCode: .*Context: .*Exten: .*Priority: .*Uniqueid: .*Linkedid: ", re.DOTALL
-)
-_TAIL_AFTER_EXTEN = re.compile(rb"Priority: .*Uniqueid: .*Linkedid: ", re.DOTALL)
-_CLEAN = (
-    (
-        re.compile(r"\r\n(\w*(?:CallerID|ConnectedLine))Num: ([^\r\n]*).*\r\n\1Name: ", re.DOTALL),
-        r"\r\n\1Num: \2\r\n\1Name: ",
-    ),
-    (
-        re.compile(r"\r\n(\w*)Exten: ([^\r\n]*).*\r\n\1Priority: ", re.DOTALL),
-        r"\r\n\1Exten: \2\r\n\1Priority: ",
-    ),
-)
-
 
 class Framer:
-    """Cuts a stream of bytes into messages, however the segments fall.
+    """Cuts a stream of bytes into messages, however the segments fall and whatever callers send.
+
+    A message that a number has cut in pieces (see `shape`) is put together, and the number is cut
+    at its first line break. One thing cannot be told: a segment that ends exactly at the forged end
+    of a message within the number that was dialled.
 
     Args:
         wanted: Names of the events to keep, as bytes; responses are always kept.
+
+    Attributes:
+        skipped: Events that are of no interest.
+        refused: Blocks that are no message of Asterisk's.
     """
 
     def __init__(self, wanted: frozenset[bytes]) -> None:
         self.wanted = wanted
         self.skipped = 0
-        self.joined = 0
-        self._broken: list[bytes] = []
+        self.refused = 0
         self._rest = b""
         self._greeted = False
 
@@ -76,44 +64,85 @@ class Framer:
             self._greeted = True
             if greeting.startswith(b"Asterisk Call Manager/"):
                 data = rest
-        *blocks, rest = data.split(b"\r\n\r\n")
-        self._keep(rest)
-        wanted = self.wanted
-        found = []
-        for piece in blocks:
-            block = piece
-            last = block[block.rfind(b"\r\n") + 2 :]
-            if self._broken or last[: last.find(b":")].endswith(_OPEN_ENDS):
-                whole = self._join(block)
-                if whole is None:
-                    continue
-                block = whole
-            if block.startswith(b"Event: "):
-                end = block.find(b"\r\n")
-                name = block[7:end] if end > 0 else block[7:]
-                if name not in wanted or (
-                    name == b"UserEvent" and b"\r\nUserEvent: Callrec" not in block
-                ):
-                    self.skipped += 1
-                    continue
-            found.append(block)
+        found: list[bytes] = []
+        blocks = data.split(shape.END)
+        while self._take(blocks, found):
+            pass
+        self._keep(shape.END.join(blocks))
         return found
 
-    def _join(self, piece: bytes) -> bytes | None:
-        """Put together a message that a caller's number has cut in pieces."""
-        self._broken.append(piece)
-        # The first piece may hold the tail of another channel (a transfer has two).
-        first = self._broken[0]
-        after_number = first[first.rfind(b"\r\n") + 2 :].partition(b":")[0].endswith(b"Num")
-        tail = _TAIL if after_number else _TAIL_AFTER_EXTEN
-        if len(self._broken) == 1 or tail.search(piece) is None:
-            if sum(map(len, self._broken)) > MAX_LINE * 8:
-                self._broken = []
-            return None
-        whole = b"\r\n".join(piece for piece in self._broken if piece)
-        self._broken = []
-        self.joined += 1
-        return whole
+    def _take(self, blocks: list[bytes], found: list[bytes]) -> bool:
+        """Take messages off the blocks, of which the last is only a beginning.
+
+        Returns:
+            Whether there may be more to take.
+        """
+        wanted = self.wanted
+        for number, block in enumerate(blocks[:-1]):
+            if not block.startswith(b"Event: "):
+                if block.startswith(b"Response: "):
+                    found.append(block)
+                else:
+                    self.refused += 1
+                continue
+            end = block.find(b"\r\n")
+            name = block[7:end] if end > 0 else block[7:]
+            if name not in wanted:
+                self.skipped += 1
+                continue
+            if name in shape.WITHOUT_CHANNEL:
+                found.append(block)
+                continue
+            taken = self._about_channel(name, blocks, number, found)
+            if taken != 1:
+                del blocks[: number + taken]
+                return taken > 0
+        del blocks[:-1]
+        return False
+
+    def _about_channel(
+        self, name: bytes, blocks: list[bytes], number: int, found: list[bytes]
+    ) -> int:
+        """Take one message about a channel.
+
+        Returns:
+            How many blocks it was; 0 when the rest of it has not arrived.
+        """
+        block = blocks[number]
+        whole = shape.read(name, block)
+        if whole is None:
+            if not shape.genuine(block):
+                self.refused += 1
+                return 1
+            if not shape.may_be_cut(name, block):
+                # Not cut: an Asterisk that prints its channels in another way.
+                self._found(name, block, found)
+                return 1
+        elif len(block) - whole.exten > shape.MAX_NUMBER:
+            self._found(name, whole.text, found)
+            return 1
+        else:
+            following = shape.END.join(blocks[number + 1 :][: shape.MAX_NUMBER])[: shape.TAIL]
+            if not shape.cut_in_exten(block[whole.exten :], following):
+                if following and len(following) < shape.TAIL and blocks[-1]:
+                    return 0  # the next message is on its way, and then it will be known
+                self._found(name, whole.text, found)
+                return 1
+        text = shape.END.join(blocks[number:])
+        whole = shape.read(name, text)
+        if whole is None or whole.end == len(text):
+            if len(text) <= MAX_CUT:
+                return 0
+            self.refused += 1
+            return 1
+        self._found(name, whole.text, found)
+        return text.count(shape.END, 0, whole.end) + 1
+
+    def _found(self, name: bytes, block: bytes, found: list[bytes]) -> None:
+        if name == b"UserEvent" and b"\r\nUserEvent: Callrec" not in block:
+            self.skipped += 1
+        else:
+            found.append(block)
 
     def _keep(self, rest: bytes) -> list[bytes]:
         if len(rest) > MAX_MESSAGE:
@@ -125,25 +154,13 @@ class Framer:
 def parse(block: bytes) -> Message:
     """Split a message into its headers.
 
-    A repeated header (but for those in `REPEATED`) or a line without a colon cannot come from
-    Asterisk itself, only from a caller's number that holds line breaks; such a number is cut at
-    the first of them. The values of `REPEATED` headers are joined with CR LF, which no value holds.
+    The values of `REPEATED` headers are joined with CR LF, which no value holds.
 
     Raises:
-        MalformedMessageError: When that does not make a message of it.
+        MalformedMessageError: For a line without a colon, or any other header that comes twice.
     """
-    text = decode(block)
-    try:
-        return _split(text)
-    except MalformedMessageError:
-        for pattern, replacement in _CLEAN:
-            text = pattern.sub(replacement, text)
-        return _split(text)
-
-
-def _split(text: str) -> Message:
     message: Message = {}
-    for line in text.split("\r\n"):
+    for line in decode(block).split("\r\n"):
         name, colon, value = line.partition(":")
         if not colon:
             raise MalformedMessageError(f"line without a colon: {line[:80]!r}")
@@ -170,14 +187,12 @@ def action(name: str, headers: dict[str, str], action_id: str) -> bytes:
     Raises:
         UnsafeValueError: For CR, LF or NUL anywhere, or a line that Asterisk would drop.
     """
-    lines = [f"Action: {name}", f"ActionID: {action_id}"]
-    for key, value in headers.items():
+    lines = []
+    for key, value in {"Action": name, "ActionID": action_id, **headers}.items():
         line = f"{key}: {value}"
         if any(character in line for character in _FORBIDDEN):
-            raise UnsafeValueError(f"{key} of {name} holds a line break or NUL: {value!r}")
+            raise UnsafeValueError(f"{key} of {name!r} holds a line break or NUL: {value!r}")
         if len(line.encode()) >= MAX_LINE:
-            raise UnsafeValueError(f"{key} of {name} is longer than {MAX_LINE} bytes")
+            raise UnsafeValueError(f"{key} of {name[:80]!r} is longer than {MAX_LINE} bytes")
         lines.append(line)
-    if any(character in name for character in _FORBIDDEN):
-        raise UnsafeValueError(f"action name holds a line break or NUL: {name!r}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -21,6 +21,7 @@ from callrec_pbx.pbx.errors import (
     LinkDownError,
     LoginRefusedError,
     MalformedMessageError,
+    PbxError,
 )
 
 log = structlog.get_logger(__name__)
@@ -72,22 +73,25 @@ class Protocol(asyncio.Protocol):
         # Not to be guessed: a caller can put headers into an event (see framing).
         self._prefix = f"callrec-{secrets.token_hex(8)}-"
         self._numbers = itertools.count(1)
-        self._waiting: dict[str, tuple[asyncio.Future[Reply], str]] = {}
+        self._waiting: dict[str, tuple[asyncio.Future[Reply], str, str]] = {}
         self._lists: dict[str, Reply] = {}
         self._transport: asyncio.Transport | None = None
         self.lost = asyncio.get_running_loop().create_future()
         self.malformed = 0
+        self._closed = False
         # panoramisk's Manager sets these on whatever protocol it gets.
         self.factory: Any = None
         self.responses: dict[str, Any] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Keep the transport, unless nobody wants it any more."""
         self._transport = transport  # type: ignore[assignment]
+        if self._closed:
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail every action under way; none is ever sent again."""
-        for future, name in self._waiting.values():
+        for future, name, _ in self._waiting.values():
             if not future.done():
                 future.set_exception(LinkDownError(f"connection lost during {name}"))
         self._waiting.clear()
@@ -96,8 +100,11 @@ class Protocol(asyncio.Protocol):
 
     def close(self) -> None:
         """Drop the connection now; a peer that does not answer cannot hold us."""
+        self._closed = True
         if self._transport is not None:
             self._transport.abort()
+        elif not self.lost.done():
+            self.lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Always drain: Asterisk drops a session that does not read for 100 ms."""
@@ -117,7 +124,7 @@ class Protocol(asyncio.Protocol):
                 continue
             if message.get("ActionID", "").startswith(self._prefix):
                 self._answer(message)
-            elif "Event" in message:
+            elif block.startswith(b"Event: "):
                 events.append(message)
         if events:
             self._on_messages(events)
@@ -127,7 +134,7 @@ class Protocol(asyncio.Protocol):
         waiting = self._waiting.get(action_id)
         if waiting is None:
             return
-        future, complete = waiting
+        future, _, complete = waiting
         if "Response" in message:
             reply = Reply(message)
             if complete and reply.success:
@@ -162,7 +169,7 @@ class Protocol(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             raise LinkDownError(f"not connected; {name} was not sent")
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[action_id] = (future, complete)
+        self._waiting[action_id] = (future, name, complete)
         self._transport.write(data)
         return action_id, future
 
@@ -189,7 +196,11 @@ class _OneConnection(Manager):  # type: ignore[misc]
             if not self.failed.done():
                 self.failed.set_exception(LinkDownError(f"cannot connect: {error}"))
             return
-        super().connection_made(future)
+        try:
+            super().connection_made(future)
+        except PbxError as unsent:
+            if not self.failed.done():
+                self.failed.set_exception(unsent)
 
     def login(self, future: "asyncio.Future[Reply]") -> None:
         broken = future.cancelled() or future.exception() is not None
@@ -242,6 +253,7 @@ class AmiLink:
         Raises:
             LinkDownError: Nobody there, or no answer in time.
             LoginRefusedError: Wrong user or secret.
+            UnsafeValueError: The user or secret cannot be sent.
         """
         loop = asyncio.get_running_loop()
         host, port = self._address

@@ -190,11 +190,12 @@ class Translator:
         return events.WhisperPlayed(self.at(message), _header(message, "Uniqueid"))
 
     def _key(self, message: Message) -> events.Event:
-        key = _header(message, "Key")
+        text = _header(message, "Key")
         try:
-            return events.KeyPressed(self.at(message), _header(message, "Uniqueid"), Key(key))
+            key = Key(text)
         except ValueError as error:
-            raise MalformedMessageError(f"Key: {key[:40]!r} is not a key of ours") from error
+            raise MalformedMessageError(f"Key: {text[:40]!r} is not a key of ours") from error
+        return events.KeyPressed(self.at(message), _header(message, "Uniqueid"), key)
 
     def _stopped(self, message: Message) -> events.Event:
         leg = _header(message, "Uniqueid")
