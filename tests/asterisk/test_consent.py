@@ -41,7 +41,7 @@ the PBX's own time between two steps of its dialplan."""
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office(installed_bed: Bed) -> AsyncIterator[Listener]:
     """A rule for each kind of caller."""
-    short = {"language": SHORT, "whisper": False}
+    short = {"language": SHORT}  # which has no whisper
     rules = (
         rule("english", "inbound", consent="announce", number=ENGLISH)
         + rule("german", "inbound", consent="announce", number=GERMAN, language="de")
@@ -174,6 +174,7 @@ async def test_star_after_the_prompt(scene: Scene) -> None:
 
 
 async def test_nothing_pressed(scene: Scene) -> None:
+    """Announced; a whisper that is missing on the PBX is not claimed to have been heard."""
     caller, agent = await scene.conversation(SHORT_STAR)
     talked = await talk((caller, CALLER), (agent, AGENT))
     await end(scene, caller)
@@ -181,6 +182,7 @@ async def test_nothing_pressed(scene: Scene) -> None:
     consent = the_consent(call)
     assert (consent.outcome, consent.key) == (Consent.ANNOUNCED, "")
     evidence(scene, consent, "announce_opt_out", SHORT, played_ms=None)
+    assert all(leg.whispered_at is None for leg in call.legs)
     (take,) = await scene.takes()
     take.whole().holds(talked)
 

@@ -454,7 +454,9 @@ async def test_started_when_a_call_runs_already(listener: Listener) -> None:
     recording = await the_recording(listener)
     assert (call.outcome, call.reason) == (Outcome.RECORDED, "started_late")
     assert recording.late_ms > LATE_MS
+    # What was offered, and not answered, is read from the channel.
     assert (call.a_number, call.b_number, call.direction) == ("46701234567", "301", "inbound")
+    assert call.ddi == "301"
 
 
 async def proxy_again(proxy: Proxy, listener: Listener) -> None:

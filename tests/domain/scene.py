@@ -54,7 +54,7 @@ def who(name: str) -> e.Who:
         kind, end = LegKind.LINE, line[0]
     else:
         kind, end = (LegKind.OTHER, "local") if leg == "local" else (LegKind.OUTSIDE, "trunk")
-    number = "" if kind is LegKind.OTHER else (line[0] if line else f"+46{leg}")
+    number = "" if kind is LegKind.OTHER else (f"49{line[0]}" if line else f"+46{leg}")
     return e.Who(
         leg=leg,
         channel=f"PJSIP/{end}-{leg}",

@@ -185,6 +185,8 @@ def test_a_decision_that_came_too_late_asked_nobody() -> None:
         0.5  caller  unanswered
         2    caller  bridged
         2    301     bridged
+        3    caller  offered inbound 302     -> ask opt_out + whisper
+        3.5  caller  unanswered
         9    caller  hung up
         9    301     hung up
         """

@@ -25,10 +25,11 @@ def test_a_start_that_fails() -> None:
         6    301     failed stop pbx_refused -> finish 301
         6    301     finished
         9    301     hung up                 -> finish 301
-        9    301     finished
         9    caller  hung up
         """
     )
+    assert scene.outcomes() == []
+    scene.play("9  301  finished")
     assert scene.recordings() == [("301", "failed", "disk_full")]
     assert scene.outcomes() == [("failed", "disk_full")]
 

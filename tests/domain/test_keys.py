@@ -424,3 +424,20 @@ def test_a_key_while_the_recording_is_being_stopped() -> None:
         9    301     pressed pause           -> tell 301 refused
         """
     )
+
+
+def test_a_discarded_call_is_over_when_its_audio_is_deleted() -> None:
+    scene = Scene()
+    scene.play(CALL)
+    scene.play(
+        """
+        9    301     stopped                 -> finish 301
+        9    301     finished
+        10   301     pressed discard         -> delete 301, tell 301 discarded
+        11   301     hung up
+        11   caller  hung up
+        """
+    )
+    assert scene.outcomes() == []
+    scene.play("12  301  finished")
+    assert scene.outcomes() == [("discarded", "consent_withdrawn")]

@@ -73,7 +73,9 @@ def test_an_attended_transfer_merges_two_calls() -> None:
         0    caller  offered inbound 301     -> ask none + whisper
         5    caller  bridged
         5    301     bridged                 -> start 301
-        9    301b@2  offered internal 302    -> ask none + whisper
+        9    301b@2  offered internal - queue=support -> ask none + whisper
+        9    303@2   created
+        10   303@2   hung up
         10   302@2   created
         12   301b@2  bridged c
         12   302@2   bridged c               -> start 301b, start 302
@@ -93,7 +95,8 @@ def test_an_attended_transfer_merges_two_calls() -> None:
     assert younger.merged_into == older.call_id
     assert {r.call_id for r in scene.saved.values()} == {older.call_id}
     assert older.facts().pbx_ids == ("call1", "call2")
-    assert {leg.leg for leg in older.facts().legs} == {"caller", "301", "301b", "302"}
+    assert {leg.leg for leg in older.facts().legs} == {"caller", "301", "301b", "302", "303"}
+    assert older.facts().queue == "support"
     assert younger.facts().legs == ()
     assert scene.outcomes() == [("recorded", "rule")]
 
@@ -131,11 +134,13 @@ def test_a_refusal_holds_through_transfer_and_merge() -> None:
         15   301b@2  bridged c
         15   302@2   bridged c               -> start 301b, start 302
         15   302@2   started
-        20   caller  bridged c               -> stop 301b, stop 302
+        16   303@2   bridged c               -> start 303
+        17   303     left c
+        20   caller  bridged c               -> stop 301b, stop 302, stop 303
         20   302     stopped                 -> finish 302
         20   301b@2  hung up                 -> finish 301b
         25   302     pressed start           -> tell 302 refused
-        30   303     bridged c
+        30   304     bridged c
         """
     )
 
@@ -406,3 +411,49 @@ def test_what_is_over_is_remembered_for_a_while_only(monkeypatch: pytest.MonkeyP
         )
     assert list(scene.calls.departed) == ["caller2", "caller3"]
     assert list(scene.calls.closed) == ["id3", "id4"]
+
+
+def test_alone_in_a_bridge_is_no_conversation() -> None:
+    scene = Scene()
+    scene.play(
+        """
+        0    caller  offered inbound 301     -> ask none + whisper
+        5    caller  bridged
+        6    301     created
+        9    301     hung up
+        9    caller  hung up
+        """
+    )
+    assert scene.outcomes() == [("not_selected", "no_conversation")]
+
+
+def test_the_numbers_that_count_are_those_outside() -> None:
+    scene = Scene(excluded=("49301", "301"))
+    scene.play(
+        """
+        0    caller  offered inbound 301     -> ask none + whisper
+        5    caller  bridged
+        5    301     bridged                 -> start 301
+        6    301b@2  offered internal 302    -> ask none + whisper
+        """
+    )
+
+
+def test_a_dialled_number_counts_before_anybody_answers() -> None:
+    scene = Scene(excluded=("0493012345",))
+    scene.play("0  301  offered outbound 301 dialled=0493012345  -> ask none")
+
+
+def test_an_internal_call_that_an_outside_party_joins_is_no_longer_internal() -> None:
+    scene = Scene()
+    scene.play(
+        """
+        0    301     offered internal 302    -> ask none + whisper
+        1    301     bridged
+        1    302     bridged                 -> start 301, start 302
+        2    caller@2 offered inbound 303    -> ask none + whisper
+        3    caller@2 bridged
+        """
+    )
+    facts = scene.call().facts()
+    assert (facts.direction, facts.pbx_ids) == ("inbound", ("call1", "call2"))

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from callrec_pbx.domain.events import Event
@@ -45,4 +46,4 @@ async def _messages(segments: Iterable[bytes]) -> list[Message]:
 def segments(data: bytes, cuts: Iterable[int]) -> list[bytes]:
     """The same bytes, cut at these places."""
     places = sorted({0, len(data), *(cut for cut in cuts if 0 < cut < len(data))})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(places)]

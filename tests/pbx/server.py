@@ -28,7 +28,7 @@ class Peer:
         except (asyncio.IncompleteReadError, ConnectionError):
             return {}
         lines = block.decode().removesuffix("\r\n\r\n").split("\r\n")
-        found = dict(line.split(": ", 1) if ": " in line else (line[:-1], "") for line in lines)
+        found = {name: value for name, _, value in (line.partition(": ") for line in lines)}
         self.actions.append(found)
         return found
 
@@ -59,6 +59,7 @@ class Server:
     def __init__(self, *scripts: Script) -> None:
         self._scripts = list(scripts)
         self.peers: list[Peer] = []
+        self.connected = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
 
@@ -84,6 +85,7 @@ class Server:
         peer = Peer(reader, writer)
         script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
         self.peers.append(peer)
+        self.connected.set()
         self._tasks.add(asyncio.create_task(self._play(script, peer)))
 
     async def _play(self, script: Script, peer: Peer) -> None:

@@ -185,8 +185,7 @@ async def test_closed_while_connecting() -> None:
         link = link_to(server.port)
         attempt = asyncio.create_task(link.connect())
         async with asyncio.timeout(HANG_S):
-            while not server.peers:
-                await asyncio.sleep(0)
+            await server.connected.wait()
         link.close()
         with pytest.raises(LinkDownError):
             await attempt
@@ -257,7 +256,7 @@ async def test_asterisk_says_no() -> None:
         await for_ever(peer)
 
     async with linked(refuse) as (link, _):
-        with pytest.raises(ActionFailedError, match="^No such channel$"):
+        with pytest.raises(ActionFailedError, match=r"^No such channel$"):
             await link.action("MixMonitor", Channel="x")
         with pytest.raises(ActionFailedError, match="no reason given"):
             await link.action("MixMonitor", Channel="x")
@@ -383,7 +382,8 @@ async def test_two_lists_at_once() -> None:
         await for_ever(peer)
 
     async with linked(mix) as (link, _):
-        assert await asyncio.gather(listed(link), listed(link)) == [["a", "c"], ["b"]]
+        one, two = await asyncio.gather(listed(link), listed(link))
+        assert (one, two) == (["a", "c"], ["b"])
 
 
 async def test_a_list_answered_by_an_error() -> None:
@@ -581,5 +581,5 @@ async def test_a_consumer_that_breaks_is_seen(caplog: pytest.LogCaptureFixture) 
             await link.connect()
             await lost(link)
     finally:
-        loop.set_exception_handler(before)  # type: ignore[arg-type]
+        loop.set_exception_handler(before)
     assert isinstance(broken[0]["exception"], RuntimeError)

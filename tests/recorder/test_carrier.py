@@ -1,0 +1,372 @@
+"""Commands are carried out in order, and what comes of them is reported.
+
+The PBX is a fake: a real one cannot be made to refuse, or to fall silent, at a given command.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from callrec_pbx.domain import commands as c
+from callrec_pbx.domain import events as e
+from callrec_pbx.domain.facts import CallFacts
+from callrec_pbx.domain.words import ConsentMode, KeyResult, LegKind, OnTrouble, RecordingState
+from callrec_pbx.pbx.errors import (
+    ActionFailedError,
+    ActionTimeoutError,
+    LinkDownError,
+    PbxError,
+)
+from callrec_pbx.recorder.carrier import Carrier
+from callrec_pbx.recorder.spool import Spool
+from callrec_pbx.storage.store import RecordingStore
+from tests.recorder.fakes import (
+    CALL,
+    CALL_ID,
+    HANG_S,
+    FakePbx,
+    Rows,
+    recording,
+    until,
+    write_wav,
+)
+
+STARTING = recording()
+RUNNING = recording(state=RecordingState.RECORDING)
+CAPTURED = recording(state=RecordingState.CAPTURED)
+DISCARDED = recording(state=RecordingState.DISCARDED)
+
+
+class Reports(list[e.Event]):
+    """What is reported, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._came = asyncio.Event()
+
+    def take(self, event: e.Event) -> None:
+        """What the carrier calls."""
+        self.append(event)
+        self._came.set()
+
+    async def wait(self) -> e.Event:
+        """The first report."""
+        async with asyncio.timeout(HANG_S):
+            await self._came.wait()
+        return self[0]
+
+    def failures(self) -> list[tuple[str, str]]:
+        """Which commands have failed, and why."""
+        return [(r.command, r.reason) for r in self if isinstance(r, e.CommandFailed)]
+
+
+def call_of(call_id: str) -> CallFacts | None:
+    """The one call there is."""
+    return CALL if call_id == CALL_ID else None
+
+
+@pytest.fixture
+def pbx() -> FakePbx:
+    """A PBX that does all it is told."""
+    return FakePbx()
+
+
+@pytest.fixture
+def reports() -> Reports:
+    """What has been reported."""
+    return Reports()
+
+
+@pytest.fixture
+def carrier(spool: Spool, pbx: FakePbx, reports: Reports) -> Carrier:
+    """Speaks to the fake PBX."""
+    made = Carrier(spool, reports.take, call_of, 0.0)
+    made.use(pbx)
+    return made
+
+
+async def done(carrier: Carrier, *commands: c.Command) -> None:
+    """Carry out, and wait for the end of it."""
+    carrier.carry_out(list(commands))
+    async with asyncio.timeout(HANG_S):
+        await carrier.idle()
+
+
+def start(number: int = 2, leg: str = "301") -> list[c.Command]:
+    """What begins a recording."""
+    facts = recording(number, leg)
+    return [c.SaveRecording(facts), c.StartRecording(facts, 0)]
+
+
+async def test_the_sidecar_is_there_before_the_recorder_starts(
+    carrier: Carrier, pbx: FakePbx, spool: Spool
+) -> None:
+    sidecar = spool.store.sidecar_path(STARTING)
+    there: list[tuple[str, bool]] = []
+    pbx.on_start = lambda path: there.append((path, sidecar.exists()))
+    await done(carrier, *start())
+    assert there == [(spool.store.pbx_path(STARTING), True)]
+
+
+async def test_commands_of_a_leg_wait_for_each_other(carrier: Carrier, pbx: FakePbx) -> None:
+    gate = pbx.gates["start"] = asyncio.Event()
+    other = recording(3, "302", RecordingState.RECORDING)
+    carrier.carry_out(
+        [*start(), c.PauseRecording(RUNNING), c.ResumeRecording(RUNNING), c.StopRecording(RUNNING)]
+    )
+    carrier.carry_out([c.StopRecording(other)])
+    await until(lambda: len(pbx.done) >= 2)
+    assert sorted(pbx.done) == ["start 301", "stop 302"]
+    gate.set()
+    await done(carrier)
+    assert pbx.done[-3:] == ["pause 301", "resume 301", "stop 301"]
+
+
+async def test_an_answer_overtakes(carrier: Carrier, pbx: FakePbx) -> None:
+    gate = pbx.gates["stop"] = asyncio.Event()
+    offer = c.AnswerOffer(
+        leg="301",
+        channel="PJSIP/301-1",
+        ask=ConsentMode.NONE,
+        ask_callee=ConsentMode.NONE,
+        callee=LegKind.LINE,
+        prompt="",
+        whisper="",
+        language="en",
+        on_refusal=OnTrouble.CONTINUE,
+    )
+    key = c.AnswerKey("301", "PJSIP/301-1", KeyResult.PAUSED, "", "en")
+    carrier.carry_out(
+        [
+            c.StopRecording(RUNNING),
+            c.StopRecording(RUNNING),
+            offer,
+            key,
+            c.HangUpCall(("a",), "", ""),
+        ]
+    )
+    await until(lambda: len(pbx.done) >= 4)
+    assert sorted(pbx.done) == ["hang up a", "key paused 301", "offer 301", "stop 301"]
+    gate.set()
+    await done(carrier)
+
+
+@pytest.mark.parametrize("error", [LinkDownError("gone"), ActionFailedError("no")])
+async def test_an_answer_that_does_not_arrive_is_the_dialplans_affair(
+    carrier: Carrier, pbx: FakePbx, reports: Reports, error: PbxError
+) -> None:
+    pbx.raises["key paused"] = error
+    await done(carrier, c.AnswerKey("301", "PJSIP/301-1", KeyResult.PAUSED, "", "en"))
+    carrier.use(None)
+    await done(carrier, c.AnswerKey("301", "PJSIP/301-1", KeyResult.PAUSED, "", "en"))
+    assert reports == []
+    assert not pbx.closed
+
+
+COMMANDS: dict[str, c.Command] = {
+    "start": c.StartRecording(STARTING, 0),
+    "pause": c.PauseRecording(RUNNING),
+    "resume": c.ResumeRecording(RUNNING),
+    "stop": c.StopRecording(RUNNING),
+}
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("No such channel", "leg_gone"),
+        ("Channel not found.", "leg_gone"),
+        ("Could not start monitoring channel", "pbx_refused"),
+    ],
+)
+async def test_what_the_pbx_refuses_is_reported(  # noqa: PLR0917
+    carrier: Carrier, pbx: FakePbx, reports: Reports, what: str, text: str, reason: str
+) -> None:
+    pbx.raises[what] = ActionFailedError(text)
+    await done(carrier, COMMANDS[what])
+    assert reports.failures() == [(what, reason)]
+    (report,) = reports
+    assert isinstance(report, e.CommandFailed)
+    assert (report.recording, report.detail) == (STARTING.recording_id, text)
+    assert not pbx.closed
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+@pytest.mark.parametrize("error", [LinkDownError("lost"), ActionTimeoutError("late")])
+async def test_what_is_not_answered_is_looked_for_on_a_new_link(
+    carrier: Carrier, pbx: FakePbx, reports: Reports, what: str, error: PbxError
+) -> None:
+    pbx.raises[what] = error
+    await done(carrier, COMMANDS[what])
+    assert reports == []
+    assert pbx.closed
+
+
+async def test_without_a_link_nothing_is_sent(
+    carrier: Carrier, pbx: FakePbx, reports: Reports
+) -> None:
+    carrier.use(None)
+    await done(carrier, *COMMANDS.values())
+    assert (pbx.done, reports) == ([], [])
+
+
+async def test_a_command_that_breaks_does_not_hold_up_the_next(
+    carrier: Carrier, pbx: FakePbx
+) -> None:
+    pbx.raises["pause"] = RuntimeError("a defect")
+    await done(carrier, c.PauseRecording(RUNNING), c.StopRecording(RUNNING))
+    assert pbx.done == ["pause 301", "stop 301"]
+
+
+async def test_an_answer_that_breaks_is_logged(carrier: Carrier, pbx: FakePbx) -> None:
+    pbx.raises["hang up"] = RuntimeError("a defect")
+    await done(carrier, c.HangUpCall(("a",), "", ""))
+    assert pbx.done == ["hang up a"]
+
+
+async def test_no_recording_begins_without_its_sidecar(
+    tmp_path: Path, rows: Rows, pbx: FakePbx, reports: Reports
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    spool = Spool(RecordingStore(tmp_path / "file"), rows, 0)
+    carrier = Carrier(spool, reports.take, call_of, 0.0)
+    carrier.use(pbx)
+    await done(carrier, *start())
+    assert pbx.done == []
+    assert [command for command, _ in reports.failures()] == ["start"]
+    assert reports.failures()[0][1] in ("spool_missing", "spool_not_writable")
+    assert rows.recordings == [STARTING]
+    await spool.close()
+
+
+async def test_no_recording_begins_on_a_full_disk(
+    tmp_path: Path, rows: Rows, pbx: FakePbx, reports: Reports
+) -> None:
+    spool = Spool(RecordingStore(tmp_path), rows, 1 << 60)
+    carrier = Carrier(spool, reports.take, call_of, 0.0)
+    carrier.use(pbx)
+    await done(carrier, *start())
+    assert (pbx.done, reports.failures()) == ([], [("start", "disk_full")])
+    await done(carrier, c.SaveRecording(RUNNING))
+    assert len(reports) == 1
+    await spool.close()
+
+
+async def test_of_facts_that_overtake_each_other_only_the_newest_are_written(
+    carrier: Carrier, rows: Rows
+) -> None:
+    other = recording(3)
+    await done(
+        carrier,
+        c.SaveRecording(STARTING),
+        c.SaveRecording(RUNNING),
+        c.SaveRecording(other),
+        c.SaveRecording(CAPTURED),
+    )
+    assert rows.recordings == [RUNNING, other, CAPTURED]
+
+
+async def test_a_recording_of_no_call_is_not_saved(
+    spool: Spool, rows: Rows, reports: Reports
+) -> None:
+    carrier = Carrier(spool, reports.take, lambda _: None, 0.0)
+    await done(carrier, c.SaveRecording(RUNNING))
+    assert rows.recordings == []
+
+
+# timers
+
+
+async def test_the_reminder_tone_reaches_the_pbx(carrier: Carrier, pbx: FakePbx) -> None:
+    await done(carrier, c.StartRecording(STARTING, 15))
+    assert pbx.done == ["start B(15) 301"]
+
+
+async def test_a_timer_fires_once(carrier: Carrier, reports: Reports) -> None:
+    carrier.carry_out([c.SetTimer("resume:a", 0.0)])
+    event = await reports.wait()
+    assert isinstance(event, e.TimerFired)
+    assert event.key == "resume:a"
+    carrier.carry_out([c.CancelTimer("resume:a")])
+    assert len(reports) == 1
+
+
+async def test_a_timer_is_replaced_and_cancelled(carrier: Carrier, reports: Reports) -> None:
+    carrier.carry_out([c.SetTimer("resume:a", 0.0), c.SetTimer("resume:a", 60.0)])
+    carrier.carry_out([c.SetTimer("resume:b", 0.0), c.CancelTimer("resume:b")])
+    carrier.carry_out([c.SetTimer("resume:c", 0.0)])
+    await reports.wait()
+    carrier.cancel_timers()
+    assert [event.key for event in reports if isinstance(event, e.TimerFired)] == ["resume:c"]
+
+
+# audio
+
+
+async def test_a_recording_without_a_file_is_reported(carrier: Carrier, reports: Reports) -> None:
+    carrier.carry_out([c.CheckAudio(RUNNING)])
+    event = await reports.wait()
+    assert isinstance(event, e.AudioMissing)
+    assert (event.recording, event.reason) == (RUNNING.recording_id, "no_audio")
+
+
+async def test_a_recording_with_a_file_is_not(
+    carrier: Carrier, reports: Reports, spool: Spool
+) -> None:
+    write_wav(spool.store.audio_path(RUNNING))
+    carrier.carry_out([c.CheckAudio(RUNNING), c.SetTimer("later", 0.01)])
+    await reports.wait()
+    await done(carrier)
+    assert [type(event) for event in reports] == [e.TimerFired]
+
+
+async def test_a_recording_that_is_over_is_not_looked_after(
+    spool: Spool, pbx: FakePbx, reports: Reports
+) -> None:
+    write_wav(spool.store.audio_path(CAPTURED))
+    carrier = Carrier(spool, reports.take, call_of, 60.0)
+    await done(carrier, c.CheckAudio(RUNNING), c.FinishRecording(CAPTURED))
+    assert [type(event) for event in reports] == [e.RecordingFinished]
+    assert carrier._timers == {}
+
+
+async def test_a_closed_file_is_measured(carrier: Carrier, reports: Reports, spool: Spool) -> None:
+    write_wav(spool.store.audio_path(CAPTURED), 1500)
+    await done(carrier, c.FinishRecording(CAPTURED))
+    (event,) = reports
+    assert isinstance(event, e.RecordingFinished)
+    assert (event.recording.state, event.recording.audio_ms) == (RecordingState.STORED, 1500)
+
+
+async def test_a_file_that_cannot_be_read_stays_unfinished(
+    carrier: Carrier, reports: Reports, spool: Spool
+) -> None:
+    path = spool.store.audio_path(CAPTURED)
+    path.parent.mkdir(parents=True)
+    (path.parent / "loop.wav").symlink_to(path)
+    path.symlink_to(path.parent / "loop.wav")
+    await done(carrier, c.FinishRecording(CAPTURED))
+    assert reports == []
+
+
+async def test_discarded_audio_is_gone(carrier: Carrier, reports: Reports, spool: Spool) -> None:
+    path = spool.store.audio_path(DISCARDED)
+    write_wav(path)
+    await done(carrier, c.SaveRecording(DISCARDED), c.DiscardAudio(DISCARDED))
+    assert not path.exists()
+    (event,) = reports
+    assert isinstance(event, e.RecordingFinished)
+    assert event.recording == DISCARDED
+
+
+async def test_audio_that_cannot_be_deleted_is_not_said_to_be(
+    carrier: Carrier, reports: Reports, spool: Spool
+) -> None:
+    path = spool.store.audio_path(DISCARDED)
+    path.mkdir(parents=True)
+    (path / "in the way").touch()
+    await done(carrier, c.DiscardAudio(DISCARDED))
+    assert reports == []
+    assert (path / "in the way").exists()

@@ -1,0 +1,94 @@
+"""Facts go to the disk first, then to the catalogue, and never on the event loop."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from callrec_pbx.domain.words import RecordingState
+from callrec_pbx.recorder import spool as spools
+from callrec_pbx.recorder.spool import Spool
+from callrec_pbx.storage.store import RecordingStore, SpoolError
+from tests.recorder.fakes import CALL, START, Rows, recording, until
+
+
+async def test_sidecar_and_row(spool: Spool, rows: Rows) -> None:
+    facts = recording()
+    await spool.save_recording(facts, CALL)
+    assert spool.store.read(spool.store.sidecar_path(facts)) == (facts, CALL)
+    assert rows.recordings == [facts]
+
+
+async def test_the_row_is_written_whatever_the_disk_says(tmp_path: Path, rows: Rows) -> None:
+    (tmp_path / "file").touch()
+    spool = Spool(RecordingStore(tmp_path / "file"), rows, 0)
+    facts = recording()
+    with pytest.raises(SpoolError):
+        await spool.save_recording(facts, CALL)
+    assert rows.recordings == [facts]
+    spool.save_call(CALL)
+    await spool.close()
+    assert rows.calls == [CALL]
+
+
+async def test_too_little_room_is_said_with_the_remedy(tmp_path: Path, rows: Rows) -> None:
+    spool = Spool(RecordingStore(tmp_path), rows, 1 << 60)
+    with pytest.raises(SpoolError, match=r"recordings\.min_free_mb = .*; make room") as caught:
+        await spool.save_recording(recording(), CALL)
+    assert caught.value.reason == "disk_full"
+    await spool.save_recording(recording(state=RecordingState.CAPTURED), CALL)
+    await spool.close()
+
+
+async def test_of_a_call_only_the_newest_facts_are_written(
+    spool: Spool, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "SOON_S", 0.01)
+    newest = replace(CALL, queue="sales")
+    spool.save_call(CALL)
+    spool.save_call(newest)
+    await until(lambda: bool(rows.calls))
+    assert rows.calls == [newest]
+    assert spool.store.read_call(spool.store.call_path(CALL)) == newest
+
+
+async def test_a_refusal_is_written_at_once(
+    spool: Spool, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "SOON_S", 3600.0)
+    refused = replace(CALL, reason="declined")
+    spool.save_call(CALL)
+    spool.save_call(refused)
+    await until(lambda: bool(rows.calls))
+    assert rows.calls == [refused]
+    ended = replace(refused, ended_at=START + timedelta(seconds=9))
+    spool.save_call(ended)
+    assert rows.calls == [refused]
+
+
+async def test_what_is_pending_is_written_at_the_end(tmp_path: Path, rows: Rows) -> None:
+    spool = Spool(RecordingStore(tmp_path), rows, 0)
+    spool.save_call(CALL)
+    assert rows.calls == []
+    await spool.close()
+    assert rows.calls == [CALL]
+
+
+async def test_what_an_earlier_listener_left_open(spool: Spool) -> None:
+    open_one = recording(2, state=RecordingState.RECORDING)
+    await spool.save_recording(open_one, CALL)
+    await spool.save_recording(recording(3, state=RecordingState.STORED), CALL)
+    await asyncio.to_thread(spool.store.write_call, CALL)
+    recordings, calls = await spool.unfinished()
+    assert open_one in recordings
+    assert calls == (CALL,)
+
+
+async def test_free_bytes(spool: Spool) -> None:
+    assert await spool.free_bytes() > 0
+    gone = Spool(RecordingStore(spool.store.directory / "gone"), Rows(), 0)
+    with pytest.raises(FileNotFoundError):
+        await gone.free_bytes()
+    await gone.close()

@@ -90,7 +90,8 @@ class Asterisk:
         await self._link.connect()
         try:
             reply = await self._link.action("Getvar", Variable="EPOCH")
-            self._clock_ahead_s = float(reply.get("Value", "") or time.time()) - time.time()
+            epoch = reply.get("Value", "")
+            self._clock_ahead_s = int(epoch) - time.time() if epoch.isdecimal() else 0.0
             await self._wait_booted()
             reply = await self._link.action("CoreSettings")
             self._monitors.renews = PATCHED in reply.get("AsteriskVersion", "")

@@ -1,0 +1,263 @@
+"""The adapter's snapshot, clock and heartbeat, against scripted answers in Asterisk's form."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from callrec_pbx.domain import events
+from callrec_pbx.domain.commands import HangUpCall
+from callrec_pbx.domain.events import Event
+from callrec_pbx.domain.words import ConsentMode, Direction, LegKind
+from callrec_pbx.pbx.asterisk import adapter
+from callrec_pbx.pbx.asterisk.adapter import Asterisk
+from callrec_pbx.pbx.asterisk.link import AmiLink
+from callrec_pbx.pbx.errors import ActionFailedError, LinkDownError
+from tests.pbx.server import Action, Peer, Server
+from tests.pbx.transcripts import PAUSE, events_of
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+STATUS = events_of(PAUSE, "Status")[1]
+"""A recorded leg, as Asterisk told it in a snapshot."""
+
+LEG = "pbx-1795253426.1"
+FILE = "/var/spool/callrec/2026/11/21/01m7yq2snc7qyvk29z0mcaqa0g.wav"
+BRIDGE = "678595f9-7fc2-4557-a3f9-f0b06d6f9e7c"
+BOOTED = "Event: FullyBooted|Uptime: 100||"
+
+
+def with_variables(**values: str) -> bytes:
+    """The leg, with other values of its variables."""
+    text = STATUS
+    for name, value in values.items():
+        line = rf"\r\nVariable: {name}=[^\r\n]*".encode()
+        text = re.sub(line, f"\r\nVariable: {name}={value}".encode(), text)
+    return text
+
+
+class Pbx:
+    """What the scripted Asterisk has and says."""
+
+    def __init__(self) -> None:
+        self.booted = BOOTED
+        self.epoch: Callable[[], str] = lambda: str(int(time.time()))
+        self.legs = [STATUS]
+        self.bridges = ""
+        self.version = "22.10.1"
+        self.asked: list[Action] = []
+
+    async def play(self, peer: Peer) -> None:
+        """Answer until the client is gone."""
+        await peer.login()
+        peer.send(self.booted)
+        while action := await peer.action():
+            self.asked.append(action)
+            self.answer(peer, action)
+
+    def answer(self, peer: Peer, action: Action) -> None:
+        """Answer one action."""
+        action_id = action["ActionID"]
+        if action["Action"] == "Getvar":
+            peer.answer(action, f"Value: {self.epoch()}")
+        elif action["Action"] == "CoreSettings":
+            peer.answer(action, f"AsteriskVersion: {self.version}")
+        elif action["Action"] == "Status":
+            peer.answer(action, "EventList: start")
+            for leg in self.legs:
+                text = re.sub(rb"ActionID: .*", b"ActionID: " + action_id.encode(), leg)
+                peer.writer.write(text + b"\r\n\r\n")
+            peer.send(f"Event: StatusComplete|ActionID: {action_id}||")
+        elif action["Action"] == "BridgeList":
+            peer.answer(action, "EventList: start")
+            peer.send(self.bridges.replace("ID", f"ActionID: {action_id}"))
+            peer.send(f"Event: BridgeListComplete|ActionID: {action_id}||")
+        else:
+            peer.answer(action)
+
+
+Connect = Callable[[], Awaitable[Asterisk]]
+
+
+@asynccontextmanager
+async def connected(pbx: Pbx, heard: list[Event] | None = None) -> AsyncIterator[Asterisk]:
+    """The adapter, connected to it."""
+    async with Server(pbx.play) as server:
+        found = Asterisk(
+            lambda take: AmiLink("127.0.0.1", server.port, "a", "b", on_messages=take),
+            ("trunk*",),
+            (heard if heard is not None else []).extend,
+        )
+        await found.connect()
+        try:
+            yield found
+        finally:
+            found.close()
+            await found.wait_lost()
+
+
+async def test_a_snapshot() -> None:
+    """A recorded leg, with its recording's id by the path that the PBX writes to."""
+    pbx = Pbx()
+    async with connected(pbx) as asterisk:
+        (leg,) = (await asterisk.look({FILE: "rec-1"})).legs
+    who = events.Who(
+        LEG, "PJSIP/301-00000001", "pbx-1795253416.0", LegKind.LINE, "301", "301", "Agent 301"
+    )
+    created = datetime.fromtimestamp(1795253426, UTC)
+    assert leg == events.LegSeen(who, created, BRIDGE, recording="rec-1")
+
+
+async def test_an_empty_snapshot() -> None:
+    """A PBX without a call."""
+    pbx = Pbx()
+    pbx.legs = []
+    async with connected(pbx) as asterisk:
+        assert (await asterisk.look({})).legs == ()
+
+
+async def test_offer_and_consent_are_read_from_the_variables() -> None:
+    """What was decided and said before we looked."""
+    pbx = Pbx()
+    report = "opt_in/de/announce_opt_in/1/1795253416000/1795253424000/1"
+    offer = "inbound/301/4930/sales/0301"
+    pbx.legs = [with_variables(CALLREC_OFFER=offer, CALLREC_CONSENT=report)]
+    async with connected(pbx) as asterisk:
+        (leg,) = (await asterisk.look({})).legs
+    created = datetime.fromtimestamp(1795253426, UTC)
+    assert leg.offer == events.CallOffered(
+        created, leg.who, Direction.INBOUND, "301", "4930", "sales", "0301"
+    )
+    assert leg.consent is not None
+    assert (leg.consent.mode, leg.consent.key) == (ConsentMode.OPT_IN, "1")
+    assert leg.recording == ""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"CALLREC_OFFER": "nonsense"}, {"CALLREC_CONSENT": "nonsense"}, {"CALLREC_OFFER": ""}],
+)
+async def test_malformed_variables_cost_only_themselves(values: dict[str, str]) -> None:
+    """The leg is seen all the same."""
+    pbx = Pbx()
+    pbx.legs = [with_variables(**values)]
+    async with connected(pbx) as asterisk:
+        (leg,) = (await asterisk.look({FILE: "rec-1"})).legs
+    assert (leg.offer, leg.consent, leg.recording) == (None, None, "rec-1")
+
+
+@pytest.mark.parametrize(
+    ("stopped", "pause"),
+    [(f"pause/{FILE}", True), ("pause/another.wav", False), ("", False)],
+)
+async def test_stopped_for_a_key_that_nobody_answered(stopped: str, pause: bool) -> None:
+    """It counts for the file that was stopped, not for a later one."""
+    pbx = Pbx()
+    pbx.legs = [with_variables(CALLREC_STOPPED=stopped)]
+    async with connected(pbx) as asterisk:
+        (leg,) = (await asterisk.look({})).legs
+    assert (leg.offline_pause, leg.offline_discard) == (pause, False)
+
+
+async def test_a_discard_that_nobody_answered() -> None:
+    """It is told apart from a pause."""
+    pbx = Pbx()
+    pbx.legs = [with_variables(CALLREC_STOPPED=f"discard/{FILE}")]
+    async with connected(pbx) as asterisk:
+        (leg,) = (await asterisk.look({})).legs
+    assert leg.offline_discard
+
+
+async def test_a_holding_bridge() -> None:
+    """Parked: in a bridge where nobody talks."""
+    pbx = Pbx()
+    item = "Event: BridgeListItem|ID|BridgeUniqueid: {}|BridgeTechnology: {}||"
+    for technology, holding in (("holding_bridge", True), ("simple_bridge", False)):
+        pbx.bridges = item.format("other", "holding_bridge") + item.format(BRIDGE, technology)
+        async with connected(pbx) as asterisk:
+            (leg,) = (await asterisk.look({})).legs
+        assert leg.holding is holding
+
+
+async def test_when_a_leg_was_created() -> None:
+    """From its id, which begins with a time; else from its age; else it is new."""
+    pbx = Pbx()
+    for leg_id, age, expected_s in ((b"x", b"5", 5), (b"x", b"?", 0), (b"9" * 30, b"7", 7)):
+        text = STATUS.replace(LEG.encode(), leg_id)
+        pbx.legs = [re.sub(rb"Seconds: \d+", b"Seconds: " + age, text)]
+        async with connected(pbx) as asterisk:
+            (leg,) = (await asterisk.look({})).legs
+        age_s = (datetime.now(UTC) - leg.created_at).total_seconds()
+        assert expected_s <= age_s < expected_s + 2
+
+
+async def test_since_when_the_pbx_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From FullyBooted, the first of a connection: a later one is forged."""
+    pbx = Pbx()
+    pbx.booted = BOOTED + "Event: FullyBooted|Uptime: 0||"
+    async with connected(pbx) as asterisk:
+        seen = await asterisk.look({})
+    assert seen.pbx_started_at is not None
+    assert seen.at - seen.pbx_started_at == timedelta(seconds=101)
+    monkeypatch.setattr(adapter, "BOOT_S", 0.02)
+    for booted in ("", "Event: FullyBooted|Uptime: soon||", "Event: FullyBooted||"):
+        pbx.booted = booted
+        async with connected(pbx) as asterisk:
+            assert (await asterisk.look({})).pbx_started_at is None
+
+
+@pytest.mark.parametrize(("epoch", "ahead_s"), [("", 0), ("nonsense", 0), ("+100", 100)])
+async def test_the_heartbeat_goes_by_the_clock_of_asterisk(epoch: str, ahead_s: int) -> None:
+    """The dialplan compares it with its own clock."""
+    pbx = Pbx()
+    pbx.epoch = lambda: str(int(time.time()) + ahead_s) if ahead_s else epoch
+    async with connected(pbx) as asterisk:
+        await asterisk.beat()
+    beat = pbx.asked[-1]
+    assert (beat["Action"], beat["Variable"]) == ("Setvar", "CALLREC_HEARTBEAT")
+    assert abs(int(beat["Value"]) - time.time() - ahead_s) < 2
+    assert "Channel" not in beat
+
+
+async def test_a_login_whose_first_question_is_refused() -> None:
+    """The connection does not stay half open."""
+    pbx = Pbx()
+
+    def refuse(peer: Peer, action: Action) -> None:
+        peer.send(f"Response: Error|ActionID: {action['ActionID']}|Message: Permission denied||")
+
+    pbx.answer = refuse  # type: ignore[method-assign]
+    async with Server(pbx.play) as server:
+        link = AmiLink("127.0.0.1", server.port, "a", "b")
+        asterisk = Asterisk(lambda _: link, (), lambda _: None)
+        with pytest.raises(ActionFailedError, match="Permission denied"):
+            await asterisk.connect()
+        await asterisk.wait_lost()
+        assert not link.connected
+
+
+async def test_events_flow_and_a_malformed_one_is_counted() -> None:
+    """It costs itself alone."""
+    pbx, heard = Pbx(), list[Event]()
+    hangup = events_of(PAUSE, "Hangup")[0]
+    bad = hangup.replace(b"Timestamp: ", b"Timestamp: x")
+    pbx.booted += "|".join(b"\r\n\r\n".join((bad, hangup, b"")).decode().split("\r\n"))
+    async with connected(pbx, heard) as asterisk:
+        await asterisk.beat()
+        assert [type(event) for event in heard] == [events.LegHungUp]
+        assert asterisk.unread == {"Hangup": 1}
+
+
+async def test_hanging_up() -> None:
+    """One action for both parties; nothing to hang up is said."""
+    pbx = Pbx()
+    async with connected(pbx) as asterisk:
+        await asterisk.hang_up(HangUpCall(("a-1", "b-1"), "unavailable", "en"))
+        assert (pbx.asked[-1]["Channel"], pbx.asked[-1]["ExtraChannel"]) == ("a-1", "b-1")
+        await asterisk.hang_up(HangUpCall(("a-1",), "unavailable", "en"))
+        assert "ExtraChannel" not in pbx.asked[-1]
+        with pytest.raises(LinkDownError, match="no channel"):
+            await asterisk.hang_up(HangUpCall((), "unavailable", "en"))
