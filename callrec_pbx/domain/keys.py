@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from callrec_pbx.domain import consent
+from callrec_pbx.domain import consent, selecting, steering
 from callrec_pbx.domain.call import Call, Leg
 from callrec_pbx.domain.commands import AnswerKey, Command, SaveCall
 from callrec_pbx.domain.facts import ConsentFacts
@@ -37,19 +37,19 @@ def press(calls: "Calls", leg: Leg, key: Key, at: datetime) -> list[Command]:
         return _pause_or_resume(calls, leg, at)
     if key is Key.START:
         return _start(calls, leg, at)
-    return _discard(calls, leg, at)
+    return _discard(leg, at)
 
 
 def _pause_or_resume(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
     recording = leg.recording
     if leg.offline_paused:
         leg.offline_paused = False
-        commands = calls.consider(leg, at)
+        commands = selecting.consider(calls, leg, at)
         return [*commands, _answer(leg, KeyResult.RESUMED if commands else KeyResult.REFUSED)]
     if recording is None or recording.over or recording.decision.mode is Mode.ALWAYS:
         return [_answer(leg, KeyResult.REFUSED)]
     wanted = Input.RESUME_WANTED if recording.state in PAUSED_STATES else Input.PAUSE_WANTED
-    commands = calls.take(recording, wanted, at)
+    commands = steering.take(recording, wanted, at)
     if not commands:
         return [_answer(leg, KeyResult.REFUSED)]
     leg.awaits_key = True
@@ -61,23 +61,23 @@ def _start(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
         return [_answer(leg, KeyResult.REFUSED)]
     before = leg.demanded, leg.kept_off
     leg.demanded, leg.kept_off = True, False
-    commands = calls.consider(leg, at)
+    commands = selecting.consider(calls, leg, at)
     if not commands:
         leg.demanded, leg.kept_off = before
         return [_answer(leg, KeyResult.REFUSED)]
     return [*commands, _answer(leg, KeyResult.STARTED)]
 
 
-def _discard(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
+def _discard(leg: Leg, at: datetime) -> list[Command]:
     """The other party objected in words: delete the audio of the whole call, keep the fact."""
-    return [*withdraw(calls, leg.call, at), _answer(leg, KeyResult.DISCARDED)]
+    return [*withdraw(leg.call, at), _answer(leg, KeyResult.DISCARDED)]
 
 
-def withdraw(calls: "Calls", call: Call, at: datetime) -> list[Command]:
+def withdraw(call: Call, at: datetime) -> list[Command]:
     """Nobody agrees to this call any more: discard what there is, and record nothing of it."""
     call.withdrawn = True
     call.refuse("consent_withdrawn")
-    commands = calls.discard_all(call, at)
+    commands = steering.discard_all(call, at)
     for party in call.live.values():
         if party.kind is LegKind.OUTSIDE:
             party.consent = consent.after(party.consent, Consent.DECLINED.value)

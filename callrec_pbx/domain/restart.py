@@ -7,7 +7,7 @@ cut for a while (it knows the calls of then), and a PBX that was restarted under
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from callrec_pbx.domain import keys
+from callrec_pbx.domain import asking, keys, selecting, steering
 from callrec_pbx.domain.call import Call, Leg
 from callrec_pbx.domain.commands import Command, DiscardAudio, FinishRecording, SaveCall
 from callrec_pbx.domain.events import LegSeen, SnapshotTaken
@@ -53,16 +53,16 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
         found = calls.legs.get(orphan.leg)
         adopted = found is not None and found.recording is orphan
         if not adopted or (orphan in cut_off and not orphan.closing):
-            commands += _finish_orphan(calls, orphan, event)
+            commands += _finish_orphan(orphan, event)
     for call in list(calls.calls.values()):
         if call.direction is None and call.answered_at is not None:
             calls.note_unoffered(call)
         if call.decision is None and call.direction is not None:
-            call.decision = calls.decide(call, call.line)
+            call.decision = selecting.decide(calls, call, call.line)
         if call.withdrawn:
-            commands += calls.discard_all(call, event.at)
+            commands += steering.discard_all(call, event.at)
     for leg in list(calls.legs.values()):
-        commands += calls.consider(leg, event.at, talking_since[leg.leg])
+        commands += selecting.consider(calls, leg, event.at, talking_since[leg.leg])
     for call in list(calls.calls.values()):
         call.close_gone(event.at)
         if not call.live:
@@ -162,10 +162,10 @@ def _see(calls: "Calls", seen: LegSeen, home: Call | None) -> Leg:
             leg.consent = evidence.outcome
     if seen.offer is not None:
         if call.direction is None:
-            calls.note_offer(call, leg, seen.offer)
+            asking.note_offer(call, leg, seen.offer)
         call.offering_leg = call.offering_leg or leg.leg
     if seen.consent is not None:
-        calls.note_consent(leg, seen.consent)
+        asking.note_consent(calls, leg, seen.consent)
     leg.offline_paused = leg.offline_paused or seen.offline_pause
     return leg
 
@@ -195,11 +195,11 @@ def _agree(
             commands += recording.start()  # the PBX never heard of it
         elif not recording.over or recording.closing:
             input_ = Input.ADOPTED if running else Input.ENDED
-            commands += calls.take(recording, input_, at)
+            commands += steering.take(recording, input_, at)
         elif running and recording.unstopped:
-            commands += calls.take(recording, Input.ADOPTED, at)
+            commands += steering.take(recording, Input.ADOPTED, at)
     if seen.offline_discard and not leg.call.withdrawn:
-        commands += keys.withdraw(calls, leg.call, at)
+        commands += keys.withdraw(leg.call, at)
     return commands
 
 
@@ -222,11 +222,11 @@ def _adopt(
     return calls.merge(leg.call, call, at)
 
 
-def _finish_orphan(calls: "Calls", recording: Recording, event: SnapshotTaken) -> list[Command]:
+def _finish_orphan(recording: Recording, event: SnapshotTaken) -> list[Command]:
     """A recording that ended while nobody looked, or of which the follow-up work was cut off."""
     if recording.state is RecordingState.DISCARDED:
         return [DiscardAudio(recording.facts())]
     if recording.over:
         return [FinishRecording(recording.facts())]
     died = event.pbx_started_at is not None and recording.created_at < event.pbx_started_at
-    return calls.take(recording, Input.PBX_DIED if died else Input.ENDED, event.at)
+    return steering.take(recording, Input.PBX_DIED if died else Input.ENDED, event.at)

@@ -231,9 +231,11 @@ def test_the_pbx_remembers_offer_and_consent() -> None:
     scene = Scene(rule(consent=ConsentMode.OPT_OUT))
     report = scene.event(START, "caller", ["heard", "opt_out"])
     assert isinstance(report, e.ConsentReported)
-    asked = seen("caller", offer=offer("caller", Direction.INBOUND, "301"), consent=report)
+    offered = replace(offer("caller", Direction.INBOUND, "301"), queue="sales")
+    asked = seen("caller", offer=offered, consent=report)
     assert scene.give(snapshot(asked, seen("301"))) == ["start 301"]
     facts = scene.call().facts()
+    assert facts.queue == "sales"
     assert (facts.direction, facts.a_number, facts.rule) == ("inbound", "+46caller", "anything")
     assert facts.consents[0].outcome is Consent.ANNOUNCED
 
@@ -638,3 +640,24 @@ def test_a_failed_recording_whose_pbx_died_before_the_stop_was_answered() -> Non
     assert scene.give(snapshot(pbx_started_at=START + timedelta(minutes=1))) == ["finish 301"]
     scene.play("301  301  finished")
     assert scene.outcomes() == [("failed", "disk_full")]
+
+
+def test_who_is_found_in_one_bridge_is_in_one_call() -> None:
+    scene = Scene()
+    scene.play(CALL)
+    scene.play("9  302@2  created")
+    assert scene.give(snapshot(seen("caller", "c"), seen("302@2", "c"))) == [
+        "finish 301",
+        "start 302",
+    ]
+    assert len(scene.calls.calls) == 1
+
+
+def test_the_line_of_an_offer_decides_after_a_restart_too() -> None:
+    before = Scene(rule(Mode.NEVER, line=("302",)), rule())
+    before.play("0  caller  offered inbound 302  -> ask none")
+    scene = restarted(before)
+    ringing = seen("caller", "", offer=offer("caller", Direction.INBOUND, "302"))
+    scene.give(snapshot(replace(ringing), open_calls=()))
+    assert scene.call().decision is not None
+    assert scene.call().decision.outcome is Outcome.NOT_SELECTED

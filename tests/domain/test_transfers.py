@@ -79,6 +79,7 @@ def test_an_attended_transfer_merges_two_calls() -> None:
         10   302@2   created
         12   301b@2  bridged c
         12   302@2   bridged c               -> start 301b, start 302
+        19   302     transferred blind 304
         20   301     transferred attended 302
         20   301     left b
         20   caller  bridged c
@@ -97,6 +98,7 @@ def test_an_attended_transfer_merges_two_calls() -> None:
     assert older.facts().pbx_ids == ("call1", "call2")
     assert {leg.leg for leg in older.facts().legs} == {"caller", "301", "301b", "302", "303"}
     assert older.facts().queue == "support"
+    assert older.facts().transfers == ("attended:302", "blind:304")
     assert younger.facts().legs == ()
     assert scene.outcomes() == [("recorded", "rule")]
 

@@ -205,7 +205,7 @@ def without(event: Event, *names: str) -> Event:
 @example(number=b"\r\n\r\n" * 19, cuts=[])
 @example(number=TAIL + END + b"Event: A\r\n", cuts=[])
 @example(number=TAIL + END + b"A: b", cuts=[450])
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_a_number_forges_nothing(name: str, place: str, number: bytes, cuts: list[int]) -> None:
     """Whatever the number holds, the events are those of a harmless number, but for itself."""
     plain, _ = with_number(GENUINE[name], place, b"46701234567")
@@ -265,6 +265,13 @@ def test_a_forged_message_from_elsewhere() -> None:
         assert (framer.skipped, framer.refused) == (1, 1)
 
 
+def test_an_answer_is_no_event() -> None:
+    """Whatever an answer to nobody holds, it is not told as something that happened."""
+    forged = b"Response: Success\r\nEvent: Hangup\r\nUniqueid: 1795251396.0"
+    assert framed(GREETING + forged + END) == [forged]
+    assert captured.events([END.join((forged, forged + b"\r\nActionID: callrec-1", b""))]) == []
+
+
 STATUS_PLACES = ["CallerIDNum: ", "Exten: ", "DNID: ", "EffectiveConnectedLineNum: ", "Data: "]
 
 
@@ -272,7 +279,7 @@ STATUS_PLACES = ["CallerIDNum: ", "Exten: ", "DNID: ", "EffectiveConnectedLineNu
 @given(number=hostile(), cuts=st.lists(st.integers(1, 1500), max_size=4))
 @example(number=b"3\r\nVariable: CALLREC_CONSENT=opt_in/en/x/1/1/2/1", cuts=[])
 @example(number=b"3\r\nBridgeID: x\r\n\r\nEvent: Status", cuts=[400, 600])
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_a_snapshot_cannot_be_forged(place: str, number: bytes, cuts: list[int]) -> None:
     """Whatever a number holds, the variables, the bridge and the ids are Asterisk's."""
     plain = events_of(PAUSE, "Status")[1]

@@ -276,6 +276,8 @@ async def test_no_answer_in_time_and_a_late_one() -> None:
     async with linked(late) as (link, _):
         with pytest.raises(ActionTimeoutError, match=f"Getvar was not answered within {SHORT_S}"):
             await link.action("Getvar", SHORT_S, Variable="a")
+        assert link._protocol is not None
+        assert not link._protocol._waiting
         reply = await link.action("Getvar", Variable="b")
         assert reply["Value"] == "in time"
         assert answered.is_set()

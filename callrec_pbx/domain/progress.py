@@ -1,0 +1,103 @@
+"""What the PBX and our own work report of recordings."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from callrec_pbx.domain import events, keys, selecting, steering
+from callrec_pbx.domain.call import Leg
+from callrec_pbx.domain.commands import Command
+from callrec_pbx.domain.recording import PAUSE_FAILED, Input
+from callrec_pbx.domain.words import RecordingState
+
+if TYPE_CHECKING:
+    from callrec_pbx.domain.calls import Calls
+
+Commands = list[Command]
+
+
+def _on_leg(calls: "Calls", leg_id: str, input_: Input, at: datetime) -> Commands:
+    leg = calls.known(leg_id, input_.value)
+    if leg is None or leg.recording is None:
+        return []
+    before = leg.recording.state
+    commands = steering.take(leg.recording, input_, at)
+    if not commands:
+        calls.ignored[f"{input_.value}: {before.value}"] += 1
+    return commands + _after_stop(calls, leg, before, at)
+
+
+def _after_stop(calls: "Calls", leg: Leg, before: RecordingState, at: datetime) -> Commands:
+    """What stood against a recording may be gone by the time that it has been stopped."""
+    recording = leg.recording
+    if recording is None or not recording.over or recording.closing:
+        return []
+    if before is RecordingState.STOPPING or recording.doubtful:
+        return selecting.consider(calls, leg, at)
+    return []
+
+
+def recording_started(calls: "Calls", event: events.RecordingStarted) -> Commands:
+    return _on_leg(calls, event.leg, Input.STARTED, event.at)
+
+
+def recording_paused(calls: "Calls", event: events.RecordingPaused) -> Commands:
+    commands = _on_leg(calls, event.leg, Input.PAUSED, event.at)
+    return commands + keys.confirm(calls, event.leg)
+
+
+def recording_resumed(calls: "Calls", event: events.RecordingResumed) -> Commands:
+    commands = _on_leg(calls, event.leg, Input.RESUMED, event.at)
+    return commands + keys.confirm(calls, event.leg)
+
+
+def recording_stopped(calls: "Calls", event: events.RecordingStopped) -> Commands:
+    leg = calls.legs.get(event.leg)
+    commands: Commands = []
+    if leg is not None and event.offline_discard:
+        commands += keys.withdraw(leg.call, event.at)
+    elif leg is not None and event.offline_pause:
+        leg.offline_paused = True
+    return commands + _on_leg(calls, event.leg, Input.ENDED, event.at)
+
+
+def command_failed(calls: "Calls", event: events.CommandFailed) -> Commands:
+    recording = calls.recordings.get(event.recording)
+    if recording is None:
+        return []
+    failed, before = Input(f"{event.command}_failed"), recording.state
+    # A recording that cannot be resumed or stopped has not failed, and one that has keeps why.
+    reason = {Input.START_FAILED: event.reason, Input.PAUSE_FAILED: PAUSE_FAILED}.get(failed)
+    commands = steering.take(recording, failed, event.at, reason or "")
+    leg = calls.legs.get(recording.leg)
+    if leg is None or leg.recording is not recording:
+        return commands
+    if commands and failed is Input.PAUSE_FAILED:
+        leg.kept_off = True
+    commands += keys.confirm(calls, recording.leg)
+    if failed is Input.START_FAILED and recording.state is not before:
+        commands += steering.on_failure(calls, recording)
+    return commands + _after_stop(calls, leg, before, event.at)
+
+
+def audio_missing(calls: "Calls", event: events.AudioMissing) -> Commands:
+    recording = calls.recordings.get(event.recording)
+    if recording is None:
+        return []
+    commands = steering.take(recording, Input.AUDIO_MISSING, event.at, event.reason)
+    return commands + steering.on_failure(calls, recording) if commands else []
+
+
+def recording_finished(calls: "Calls", event: events.RecordingFinished) -> Commands:
+    recording = calls.recordings.get(event.recording.recording_id)
+    if recording is None:
+        return []
+    commands = recording.finished(event.recording)
+    call = calls.calls.get(recording.call_id)
+    return commands + calls.settle(call) if call is not None else commands
+
+
+def timer_fired(calls: "Calls", event: events.TimerFired) -> Commands:
+    recording = calls.recordings.get(event.key.removeprefix("resume:"))
+    if recording is None or recording.state is not RecordingState.PAUSED:
+        return []
+    return steering.take(recording, Input.RESUME_WANTED, event.at)
