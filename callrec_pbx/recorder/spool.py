@@ -45,7 +45,7 @@ class Spool:
         self._min_free = min_free_bytes
         # Writes are short and on the way to a recording's start; finishing may wait for the PBX.
         self._writers = Threads(4, "spool")
-        self._finishers = Threads(4, "finish")
+        self._finishers = Threads(4, "finish", at_once=1)
         self._pending_calls: dict[str, CallFacts] = {}
         self._calls_task: asyncio.Task[None] | None = None
         self._calls_lock = asyncio.Lock()

@@ -12,16 +12,20 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-MOST_AT_ONCE = 8
-"""Jobs that one thread takes at the most, so that a slow disk is shared by all threads."""
-
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 
 class Threads:
-    """A few threads that carry out jobs in the order given (each thread for itself)."""
+    """A few threads that carry out jobs in the order given (each thread for itself).
 
-    def __init__(self, count: int, name: str) -> None:
+    Args:
+        count: How many threads.
+        name: What they are called.
+        at_once: Jobs that one thread takes at the most; those behind the first wait for it.
+    """
+
+    def __init__(self, count: int, name: str, at_once: int = 8) -> None:
+        self._at_once = at_once
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._idle = 0
@@ -59,7 +63,7 @@ class Threads:
                 self._idle += 1
                 self._changed.wait()
                 self._idle -= 1
-            share = max(1, min(MOST_AT_ONCE, len(self._jobs) // self._count))
+            share = max(1, min(self._at_once, len(self._jobs) // self._count))
             return [self._jobs.popleft() for _ in range(share)]
 
     def _work(self) -> None:

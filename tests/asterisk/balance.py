@@ -68,7 +68,7 @@ def _strays(listener: Listener, recordings: dict[str, RecordingFacts]) -> list[P
         path
         for path in listener.recordings.rglob("*")
         if path.is_file() and path.suffix != ".json" and path not in known
-        if path.parent.name != "open"
+        if path.parent.name != "open" and not path.name.startswith(".")
     ]
 
 

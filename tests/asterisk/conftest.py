@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -87,6 +87,6 @@ async def scene(office: Listener) -> AsyncIterator[Scene]:
 
 
 @pytest.fixture
-def prompts() -> Iterator[Path]:
+def prompts() -> Path:
     """The English prompts as shipped, to look for in what a phone heard."""
-    yield Path(__file__).parents[2] / "prompts" / "audio" / "en"
+    return Path(__file__).parents[2] / "prompts" / "audio" / "en"

@@ -1,6 +1,9 @@
 """callrec-pbx beside the bed's PBX: installed by its own setup, run as its own process."""
 
+# ruff: noqa: ASYNC109, ASYNC110 - a deadline is part of what a test says
+
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -19,6 +22,9 @@ from tests.bed.far import Phone
 
 CHECKOUT = Path(__file__).parents[2]
 TRIES_S = 0.02
+
+TOLD = 5
+"""How many of the latest calls and recordings a failure message shows."""
 
 
 class ListenerError(AssertionError):
@@ -151,10 +157,15 @@ class Listener:
     def tail(self) -> str:
         """The end of the listener's log and of the PBX's, for messages."""
         ours = self.log_text()[-4000:] if self.log.exists() else ""
-        facts = [*self.call_facts(), *self.recording_facts()] if self.recordings.is_dir() else []
+        facts: list[object] = []
+        if self.recordings.is_dir():
+            facts = [*self.call_facts()[-TOLD:], *self.recording_facts()[-TOLD:]]
         told = "\n".join(str(one) for one in facts)
         if self.catalogue.exists():
-            told += f"\n{self.rows('SELECT * FROM call')}\n{self.rows('SELECT * FROM recording')}"
+            for table in ("call", "recording"):
+                sql = f"SELECT * FROM {table} ORDER BY {table}_id DESC LIMIT {TOLD}"
+                with contextlib.suppress(sqlite3.Error):
+                    told += f"\n{table}: {self.rows(sql)}"
         return f"{told}\n--- listener\n{ours}\n{self.bed.pbx.log_tail()}"
 
     # what it wrote

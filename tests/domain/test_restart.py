@@ -659,5 +659,6 @@ def test_the_line_of_an_offer_decides_after_a_restart_too() -> None:
     scene = restarted(before)
     ringing = seen("caller", "", offer=offer("caller", Direction.INBOUND, "302"))
     scene.give(snapshot(replace(ringing), open_calls=()))
-    assert scene.call().decision is not None
-    assert scene.call().decision.outcome is Outcome.NOT_SELECTED
+    decision = scene.call().decision
+    assert decision is not None
+    assert decision.outcome is Outcome.NOT_SELECTED

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callrec_pbx.recorder.threads import MOST_AT_ONCE, Threads
+from callrec_pbx.recorder.threads import Threads
 
 
 async def test_one_thread_keeps_the_order() -> None:
@@ -75,7 +75,7 @@ async def test_waiting_jobs_are_told_together() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "call_soon_threadsafe", note)
-        waiting = asyncio.gather(*(threads.do(lambda: 1) for _ in range(2 * MOST_AT_ONCE)))
+        waiting = asyncio.gather(*(threads.do(lambda: 1) for _ in range(16)))
         await asyncio.sleep(0)
         go.set()
         await waiting

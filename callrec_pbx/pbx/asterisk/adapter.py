@@ -130,7 +130,13 @@ class Asterisk:
             "Status", "StatusComplete", Variables=",".join(actions.SNAPSHOT_VARIABLES)
         )
         holding = await self._holding_bridges()
-        legs = tuple(self._seen(message, recordings, holding) for message in messages)
+        legs = []
+        for message in messages:
+            try:
+                legs.append(self._seen(message, recordings, holding))
+            except MalformedMessageError as error:
+                # One channel that cannot be read must not keep us from all the others.
+                log.warning("pbx_channel_malformed", reason=str(error))
         bridges: dict[str, set[str]] = {}
         for seen in legs:
             if seen.bridge:
@@ -141,7 +147,7 @@ class Asterisk:
         if self._uptime_s is not None:
             # Whole seconds, rounded down; nothing is called within a second of a start.
             started = now - timedelta(seconds=self._uptime_s + 1)
-        return Seen(now, legs, started)
+        return Seen(now, tuple(legs), started)
 
     async def _holding_bridges(self) -> frozenset[str]:
         messages = await self._link.listing("BridgeList", "BridgeListComplete")
@@ -169,12 +175,13 @@ class Asterisk:
         if variables.get("CALLREC_MONITOR"):
             monitor = Monitor(who.channel, variables["CALLREC_MONITOR"])
             self._monitors.adopt(who.leg, monitor, monitored)
+        offered = reported = None
         try:
-            offered = self._translator.offer(created_at, who, offer) if offer else None
+            # The consent first: it must not be lost with an offer that cannot be read.
             reported = self._translator.consent(now, who.leg, consent) if consent else None
+            offered = self._translator.offer(created_at, who, offer) if offer else None
         except MalformedMessageError as error:
             log.warning("pbx_variable_malformed", leg=who.leg, reason=str(error))
-            offered = reported = None
         return LegSeen(
             who=who,
             created_at=created_at,
