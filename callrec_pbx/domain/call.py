@@ -97,6 +97,8 @@ class Call:
     reason: str = ""
     merged_into: str = ""
     offering_leg: str = ""
+    unseen: bool = False
+    """It ended while nobody listened: whether there was a conversation is not known."""
     live: dict[str, Leg] = field(default_factory=dict)
     gone: list[LegFacts] = field(default_factory=list)
     consents: list[ConsentFacts] = field(default_factory=list)
@@ -202,6 +204,8 @@ class Call:
             return Outcome.RECORDED, "partly_missed" if missed else "rule"
         if self.refused:
             return Outcome.DECLINED, self.refused_by
+        if self.unseen and not self.recordings and self._was_wanted():
+            return Outcome.MISSED, "listener_away"
         if self.answered_at is None or (self.recordings and self._talk_ms(at) < NO_TALK_MS):
             return self._never_talked()
         if missed:
@@ -211,6 +215,9 @@ class Call:
         if self.decision is not None and not self.decision.may_record:
             return self.decision.outcome, self.decision.reason
         return Outcome.NOT_SELECTED, "no_recordable_leg"
+
+    def _was_wanted(self) -> bool:
+        return self.decision is not None and self.decision.may_record
 
     def _never_talked(self) -> tuple[Outcome, str]:
         if self.decision is not None and self.decision.outcome is Outcome.EXCLUDED:

@@ -66,6 +66,7 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
     for call in list(calls.calls.values()):
         call.close_gone(event.at)
         if not call.live:
+            call.unseen = call.unseen or call.ended_at is None
             call.ended_at = call.ended_at or event.at
             commands += calls.settle(call)
         elif call.facts() not in event.open_calls:

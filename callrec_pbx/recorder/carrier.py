@@ -59,6 +59,7 @@ class Carrier:
         self._pbx: Pbx | None = None
         self._queues: dict[str, deque[c.Command]] = {}
         self._tasks: set[asyncio.Future[None]] = set()
+        self._drains: set[asyncio.Future[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._unstartable: dict[str, SpoolError] = {}
         self._handlers: dict[type, Callable[..., Awaitable[None]]] = {
@@ -98,7 +99,9 @@ class Carrier:
         queue = self._queues.get(leg)
         if queue is None:
             self._queues[leg] = deque([command])
-            self._spawn(self._drain(leg))
+            task = self._spawn(self._drain(leg))
+            self._drains.add(task)
+            task.add_done_callback(self._drains.discard)
         else:
             queue.append(command)
 
@@ -114,15 +117,21 @@ class Carrier:
                 log.exception("command_broke", leg=leg, command=type(command).__name__)
         del self._queues[leg]
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Future[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: "asyncio.Future[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("command_broke", exc_info=task.exception())
+
+    async def drained(self) -> None:
+        """Wait until no command about a leg is under way; with no link they end at once."""
+        while self._drains:
+            await asyncio.wait(self._drains)
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""

@@ -92,7 +92,8 @@ class Pump:
         Raises:
             PbxError: The PBX did not tell.
         """
-        self.carrier.use(pbx)
+        # What was meant for the former connection must not reach the PBX after we looked at it.
+        await self.carrier.drained()
         unfinished: tuple[RecordingFacts, ...] = ()
         open_calls: tuple[CallFacts, ...] = ()
         if not self._restored:
@@ -101,6 +102,7 @@ class Pump:
         known |= {r.recording_id: r.facts() for r in self.calls.recordings.values()}
         paths = {self.spool.store.pbx_path(facts): key for key, facts in known.items()}
         seen = await pbx.look(paths)
+        self.carrier.use(pbx)
         self._restored = True
         self.take(
             SnapshotTaken(

@@ -135,10 +135,23 @@ class Spool:
             raise SpoolError(errno.ENOSPC, "disk_full", detail)
 
     async def unfinished(self) -> tuple[tuple[RecordingFacts, ...], tuple[CallFacts, ...]]:
-        """What an earlier listener left open."""
-        recordings = await self._writers.do(self.store.unfinished)
-        calls = await self._writers.do(self.store.open_calls)
-        return tuple(recordings), tuple(calls)
+        """What an earlier listener left open: recordings and calls, each with what belongs to it.
+
+        With an open call come its finished recordings, with an unfinished recording its call.
+        """
+        return await self._writers.do(self._unfinished)
+
+    def _unfinished(self) -> tuple[tuple[RecordingFacts, ...], tuple[CallFacts, ...]]:
+        calls = {call.call_id: call for call in self.store.open_calls()}
+        recordings = {r.recording_id: r for r in self.store.unfinished()}
+        for recording in recordings.values():
+            if recording.call_id not in calls:
+                call = self.store.find_call(recording)
+                if call is not None:
+                    calls[call.call_id] = call
+        for finished in self.store.recordings_of(calls.values()):
+            recordings.setdefault(finished.recording_id, finished)
+        return tuple(recordings.values()), tuple(calls.values())
 
     async def close(self) -> None:
         """Write what is pending, then end the threads."""

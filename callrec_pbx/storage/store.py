@@ -10,8 +10,9 @@ One thread at a time may write about one item; different items may be written si
 
 import errno
 import re
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
 from typing import NoReturn
 
@@ -203,6 +204,31 @@ class RecordingStore:
             except (OSError, SidecarError) as error:
                 log.warning("open_call", file=str(path), error=str(error))
         return found
+
+    def find_call(self, recording: RecordingFacts) -> CallFacts | None:
+        """The call of a recording, by its own sidecar; None when that was never written."""
+        try:
+            path = self.call_path(self.read(self.sidecar_path(recording))[1])
+            return self.read_call(path)
+        except (OSError, SidecarError):
+            return None
+
+    def recordings_of(self, calls: Collection[CallFacts]) -> list[RecordingFacts]:
+        """The recordings of a few calls, looked for in the folders of the days that they span."""
+        wanted = {call.call_id.encode() for call in calls}
+        if not wanted:
+            return []
+        found = []
+        day = min(call.started_at for call in calls)
+        while day <= datetime.now(UTC) + timedelta(days=1):
+            for path in Path(f"{self._root}/{_day(day)}").glob("*.json"):
+                if path.name.endswith(".call.json"):
+                    continue
+                with suppress(OSError, SidecarError):
+                    if any(call in path.read_bytes() for call in wanted):
+                        found.append(self.read(path)[0])
+            day += timedelta(days=1)
+        return [facts for facts in found if facts.call_id.encode() in wanted]
 
     def sidecars(self) -> Iterator[Path]:
         """Every sidecar below the directory, of recordings and of calls, in order of days."""

@@ -104,7 +104,9 @@ class Listener:
         mark = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "callrec_pbx.cli", "--config", str(self.config), "run"],
+                # It ends with the tests, also when those are killed.
+                ["setpriv", "--pdeathsig", "KILL", sys.executable]
+                + ["-m", "callrec_pbx.cli", "--config", str(self.config), "run"],
                 cwd=CHECKOUT,
                 stdout=out,
                 stderr=out,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.storage.serial import SidecarError, Tombstone
 from callrec_pbx.storage.store import RecordingStore, SpoolError
@@ -264,3 +265,23 @@ def test_a_file_in_place_of_a_folder_is_said_so(store: RecordingStore) -> None:
     with pytest.raises(SpoolError) as raised:
         store.write_call(a_call(started_at=datetime(2026, 5, 1, tzinfo=UTC)))
     assert raised.value.reason == "spool_not_writable"
+
+
+def test_the_recordings_of_a_call_are_found_on_all_its_days(tmp_path: Path) -> None:
+    """A listener that was restarted in mid-call learns what the call's earlier legs recorded."""
+    store = RecordingStore(tmp_path)
+    start = datetime.now(UTC) - timedelta(days=1)
+    call = CallFacts("c" * 26, ("1.1",), start)
+    other = CallFacts("d" * 26, ("1.2",), start)
+    for number, (of, at) in enumerate(
+        [(call, start), (call, datetime.now(UTC)), (other, start)], start=1
+    ):
+        facts = RecordingFacts(
+            str(number) * 26, of.call_id, "1.1", "PJSIP/301-1", "301", RecordingState.STORED, at
+        )
+        store.write_sidecar(facts, of)
+    store.write_call(call)
+    found = store.recordings_of([call])
+    assert sorted(facts.recording_id[0] for facts in found) == ["1", "2"]
+    assert store.recordings_of([]) == []
+    assert store.find_call(found[0]) == call
