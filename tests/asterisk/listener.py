@@ -105,8 +105,10 @@ class Listener:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 # It ends with the tests, also when those are killed.
-                ["setpriv", "--pdeathsig", "KILL", sys.executable]
-                + ["-m", "callrec_pbx.cli", "--config", str(self.config), "run"],
+                [
+                    *("setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "callrec_pbx.cli"),
+                    *("--config", str(self.config), "run"),
+                ],
                 cwd=CHECKOUT,
                 stdout=out,
                 stderr=out,
