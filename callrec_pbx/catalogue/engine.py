@@ -47,7 +47,8 @@ def make_engine(url: str, *, busy_ms: int = BUSY_MS, foreign_keys: bool = True) 
             check_same_thread=False,
         )
 
-    engine = create_engine(parsed, creator=connect)
+    # Errors are logged, and the parameters are callers' numbers and names.
+    engine = create_engine(parsed, creator=connect, hide_parameters=True)
     _prepare(engine, foreign_keys)
     return engine
 

@@ -12,6 +12,8 @@ _PATH = re.compile(r"/[A-Za-z0-9._/+-]*")
 _USER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET = re.compile(r"[A-Za-z0-9_.~+/=@%^-]{8,128}")
 _PATTERN = re.compile(r"[0-9A-Za-z+#*?_.@:-]{1,80}")
+_OFFERED = re.compile(r"[0-9A-Za-z+*?_.-]+")
+"""What `dialplan/asterisk/extensions.conf` lets into an offer, and `?`."""
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 LONGEST_NAME = 60
 
@@ -81,7 +83,7 @@ def distinct_keys(keys: dict[str, str]) -> None:
 
 
 def pattern(value: str) -> str:
-    """Check a pattern of a number, line or queue; `*` and `?` are its only special signs."""
+    """Check a pattern of a number or name; `*` and `?` are its only special signs."""
     if value.startswith("_"):
         raise BadValueError(
             "looks like a dialplan pattern",
@@ -91,6 +93,18 @@ def pattern(value: str) -> str:
         raise BadValueError(
             "is not a pattern",
             "use letters, digits and + # _ . @ : -, with * for any characters and ? for one",
+        )
+    return value
+
+
+def offered_pattern(value: str) -> str:
+    """Check a pattern of what the dialplan offers (line, DDI, queue): it leaves the rest out."""
+    pattern(value)
+    if not _OFFERED.fullmatch(value):
+        raise BadValueError(
+            "can never match, as no offer has such characters",
+            "use letters, digits and + _ . -, with * for any characters and ? for one; "
+            "leave @ # : out, in the dialplan's offer too",
         )
     return value
 

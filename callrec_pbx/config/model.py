@@ -66,7 +66,9 @@ PbxPath = Annotated[Path, AfterValidator(_safe_path)]
 Text = Annotated[str, Field(strict=True)]
 Whole = Annotated[int, BeforeValidator(_no_truth)]
 Pattern = Annotated[Text, AfterValidator(checks.pattern)]
+OfferedPattern = Annotated[Text, AfterValidator(checks.offered_pattern)]
 Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_as_list)]
+OfferedPatterns = Annotated[tuple[OfferedPattern, ...], BeforeValidator(_as_list)]
 InCallKey = Annotated[Text, AfterValidator(checks.key)]
 TimeOfDay = Annotated[time, BeforeValidator(_as_time)]
 Reminder = Annotated[Whole, AfterValidator(_as_reminder)]
@@ -262,9 +264,11 @@ class RuleSection(Section):
     direction: Annotated[tuple[Direction, ...], BeforeValidator(_as_list)] = Field(
         default=(), description="where calls come from and go to"
     )
-    ddi: Patterns = Field(default=(), description="dialled direct numbers", examples=["+4930123*"])
-    queue: Patterns = Field(default=(), description="queues", examples=["sales"])
-    line: Patterns = Field(default=(), description="lines of users", examples=["30?"])
+    ddi: OfferedPatterns = Field(
+        default=(), description="dialled direct numbers", examples=["+4930123*"]
+    )
+    queue: OfferedPatterns = Field(default=(), description="queues", examples=["sales"])
+    line: OfferedPatterns = Field(default=(), description="lines of users", examples=["30?"])
     number: Patterns = Field(default=(), description="outside numbers", examples=["+49*"])
     mode: Mode = Field(description="whether to record, and who may steer it")
     consent: ConsentMode | None = Field(default=None, description="what the other party is asked")

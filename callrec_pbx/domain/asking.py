@@ -21,7 +21,8 @@ def call_offered(calls: "Calls", event: events.CallOffered) -> Commands:
     call = leg.call
     note_offer(call, leg, event)
     decision = call.decision = selecting.decide(calls, call, event.line)
-    outbound = call.direction is Direction.OUTBOUND
+    # This offer says who is called now; the call as a whole may have begun otherwise.
+    outbound = event.direction is Direction.OUTBOUND
     asks = ConsentMode.NONE
     if decision.may_record and not call.refused:
         asks = decision.consent
@@ -36,7 +37,7 @@ def call_offered(calls: "Calls", event: events.CallOffered) -> Commands:
         leg=leg.leg,
         channel=leg.channel,
         ask=ask_caller,
-        ask_callee=asks if outbound else ConsentMode.NONE,
+        ask_callee=asks if outbound and leg.kind is not LegKind.OUTSIDE else ConsentMode.NONE,
         callee=LegKind.OUTSIDE if outbound else LegKind.LINE,
         prompt=prompt.name if prompt else "",
         whisper=whisper,
@@ -71,6 +72,10 @@ def note_offer(call: Call, leg: Leg, event: events.CallOffered) -> None:
         call.a_name = leg.name
         call.b_number = event.dialled or event.ddi or (event.line or "")
         call.ddi = event.ddi
+    elif call.direction is Direction.INTERNAL and direction is not Direction.INTERNAL:
+        # A call between colleagues is handed on to the outside: now other rules count.
+        call.direction = direction
+        call.b_number = event.dialled or call.b_number
     call.queue = event.queue or call.queue
     call.line = event.line
 

@@ -180,9 +180,17 @@ class Calls:
 
     def _leg_unbridged(self, event: events.LegUnbridged) -> Commands:
         leg = self.known(event.leg, "unbridged")
-        if leg is not None and leg.bridge == event.bridge:
-            self._leave_bridge(leg)
-        return []
+        if leg is None or leg.bridge != event.bridge:
+            return []
+        self._leave_bridge(leg)
+        return self._consider_bridge(event.bridge, event.at)
+
+    def _consider_bridge(self, bridge: str, at: datetime) -> Commands:
+        """Who stood against a recording may just have left those who still talk."""
+        commands: Commands = []
+        for member in list(self.bridges.get(bridge, {}).values()):
+            commands += selecting.consider(self, member, at)
+        return commands
 
     def merge_by(self, leg: Leg, ref: str, at: datetime) -> Commands:
         """Make one call of that leg's and the one that the PBX now says it belongs to."""
@@ -240,6 +248,7 @@ class Calls:
             commands += steering.take(leg.recording, input_, at)
         if leg.consent is Consent.ASKING:
             leg.consent = Consent.NO_ANSWER
+        bridge = leg.bridge
         self._leave_bridge(leg)
         leg.ended_at = at
         call = leg.call
@@ -249,6 +258,7 @@ class Calls:
         self.departed[leg.leg] = None
         if len(self.departed) > DEPARTED_KEPT:
             self.departed.popitem(last=False)
+        commands += self._consider_bridge(bridge, at)
         if not call.live:
             call.ended_at = at
             commands += self.settle(call)

@@ -239,6 +239,7 @@ class SnapshotTaken:
 
     Attributes:
         pbx_started_at: When the PBX was started; what began before it is over.
+        partial: A channel could not be read: who is not in it may still be there.
         unfinished: Recordings whose sidecars do not say how they ended, and all others of the
             open calls: they count for the outcome, and an objection concerns them too.
         open_calls: Calls whose end was never written, or which have an unfinished recording.
@@ -247,6 +248,7 @@ class SnapshotTaken:
     at: datetime
     legs: tuple[LegSeen, ...]
     pbx_started_at: datetime | None = None
+    partial: bool = False
     unfinished: tuple[RecordingFacts, ...] = ()
     open_calls: tuple[CallFacts, ...] = ()
 

@@ -32,7 +32,12 @@ BEEPS = {
 
 
 def press(calls: "Calls", leg: Leg, key: Key, at: datetime) -> list[Command]:
-    """Carry out a key of the agent; whatever cannot be done is answered `refused`."""
+    """Carry out a key of the agent; whatever cannot be done is answered `refused`.
+
+    Only a user's line has keys: a dialplan may have given them to an outside party by mistake.
+    """
+    if leg.kind is not LegKind.LINE:
+        return [_answer(leg, KeyResult.REFUSED)]
     if key is Key.PAUSE:
         return _pause_or_resume(calls, leg, at)
     if key is Key.START:
@@ -59,11 +64,11 @@ def _pause_or_resume(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
 def _start(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
     if leg.recorded:
         return [_answer(leg, KeyResult.REFUSED)]
-    before = leg.demanded, leg.kept_off
-    leg.demanded, leg.kept_off = True, False
+    before = leg.demanded, leg.kept_off, leg.offline_paused
+    leg.demanded, leg.kept_off, leg.offline_paused = True, False, False
     commands = selecting.consider(calls, leg, at)
     if not commands:
-        leg.demanded, leg.kept_off = before
+        leg.demanded, leg.kept_off, leg.offline_paused = before
         return [_answer(leg, KeyResult.REFUSED)]
     return [*commands, _answer(leg, KeyResult.STARTED)]
 

@@ -7,12 +7,15 @@ from callrec_pbx.domain import events, keys, selecting, steering
 from callrec_pbx.domain.call import Leg
 from callrec_pbx.domain.commands import Command
 from callrec_pbx.domain.recording import PAUSE_FAILED, Input
-from callrec_pbx.domain.words import RecordingState
+from callrec_pbx.domain.words import Mode, Outcome, RecordingState
 
 if TYPE_CHECKING:
     from callrec_pbx.domain.calls import Calls
 
 Commands = list[Command]
+
+UNCONFIRMED = (RecordingState.STARTING, RecordingState.PAUSING, RecordingState.RESUMING)
+"""States in which a recording may be that the PBX has not begun yet, and nobody has stopped."""
 
 
 def _on_leg(calls: "Calls", leg_id: str, input_: Input, at: datetime) -> Commands:
@@ -51,13 +54,29 @@ def recording_resumed(calls: "Calls", event: events.RecordingResumed) -> Command
 
 
 def recording_stopped(calls: "Calls", event: events.RecordingStopped) -> Commands:
-    leg = calls.legs.get(event.leg)
-    commands: Commands = []
-    if leg is not None and event.offline_discard:
-        commands += keys.withdraw(leg.call, event.at)
-    elif leg is not None and event.offline_pause:
-        leg.offline_paused = True
-    return commands + _on_leg(calls, event.leg, Input.ENDED, event.at)
+    leg = calls.known(event.leg, Input.ENDED.value)
+    if leg is None:
+        return []
+    commands = keys.withdraw(leg.call, event.at) if event.offline_discard else []
+    if leg.recording is None:
+        return commands
+    if leg.recording.started_at is None and leg.recording.state in UNCONFIRMED:
+        # The PBX tells of a start before it tells of a stop: an earlier one is meant.
+        calls.ignored["stopped: not started yet"] += 1
+        return commands
+    commands += _on_leg(calls, event.leg, Input.ENDED, event.at)
+    if event.offline_pause:
+        commands += _stopped_by_key(calls, leg, event.at)
+    return commands
+
+
+def _stopped_by_key(calls: "Calls", leg: Leg, at: datetime) -> Commands:
+    """The PBX stopped a recording by itself, as nobody answered the agent's pause key."""
+    if leg.recording is not None and leg.recording.decision.mode is Mode.ALWAYS:
+        return selecting.consider(calls, leg, at)  # this one may not be paused
+    leg.offline_paused = True
+    leg.call.skipped[leg.leg] = (Outcome.MISSED, "offline_pause")
+    return []
 
 
 def command_failed(calls: "Calls", event: events.CommandFailed) -> Commands:

@@ -34,7 +34,8 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
     ]
     cut_off = [orphan for orphan in orphans if orphan.over]
     seen = {leg.who.leg for leg in event.legs}
-    for leg in [leg for leg in calls.legs.values() if leg.leg not in seen]:
+    missing = [] if event.partial else [leg for leg in calls.legs.values() if leg.leg not in seen]
+    for leg in missing:
         died = event.pbx_started_at is not None and leg.created_at < event.pbx_started_at
         commands += calls.end_leg(leg, Input.PBX_DIED if died else Input.ENDED, event.at)
     talking_since: dict[str, datetime] = {}
@@ -52,6 +53,8 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
     for orphan in orphans:
         found = calls.legs.get(orphan.leg)
         adopted = found is not None and found.recording is orphan
+        if event.partial and not orphan.over:
+            continue
         if not adopted or (orphan in cut_off and not orphan.closing):
             commands += _finish_orphan(orphan, event)
     for call in list(calls.calls.values()):
@@ -137,6 +140,8 @@ def _restore_recording(calls: "Calls", facts: RecordingFacts) -> Recording:
         ended_at=facts.ended_at,
         reason=facts.reason,
         pauses=list(facts.pauses),
+        # What was measured before is kept: nothing is left to be done about that file.
+        measured=facts if facts.size is not None else None,
     )
     call.decision = call.decision or decision
     if facts.reason == "consent_withdrawn":
@@ -227,6 +232,8 @@ def _finish_orphan(recording: Recording, event: SnapshotTaken) -> list[Command]:
     """A recording that ended while nobody looked, or of which the follow-up work was cut off."""
     if recording.state is RecordingState.DISCARDED:
         return [DiscardAudio(recording.facts())]
+    if recording.measured is not None:
+        return []
     if recording.over:
         return [FinishRecording(recording.facts())]
     died = event.pbx_started_at is not None and recording.created_at < event.pbx_started_at

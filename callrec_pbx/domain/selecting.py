@@ -29,12 +29,17 @@ def decide(calls: "Calls", call: Call, line: str | None) -> Decision:
 
 
 def direction_of(call: Call) -> Direction:
-    """As offered; without an offer, told from which leg came first."""
-    if call.direction is not None:
+    """As offered; without an offer, told from which leg came first.
+
+    An outside party makes any call more than internal.
+    """
+    if call.direction not in (None, Direction.INTERNAL):
         return call.direction
     legs = [leg for leg in call.live.values() if leg.kind is not LegKind.OTHER]
     if not any(leg.kind is LegKind.OUTSIDE for leg in legs):
         return Direction.INTERNAL
+    if call.direction is Direction.INTERNAL:
+        return Direction.OUTBOUND
     return Direction.INBOUND if legs[0].kind is LegKind.OUTSIDE else Direction.OUTBOUND
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Commands = list[Command]
 
+RETRY_RESUME_S = 10.0
+"""After the PBX has refused to resume a recording whose pause was to end by itself."""
+
 
 def take(recording: Recording, input_: Input, at: datetime, reason: str = "") -> Commands:
     """Move a recording, and set or forget the timer that ends its pause."""
@@ -23,7 +26,9 @@ def take(recording: Recording, input_: Input, at: datetime, reason: str = "") ->
     limit_s = recording.decision.resume_after_s
     if is_paused and limit_s and (not was_paused or input_ is Input.ADOPTED):
         # An adopted pause has lasted a while; its timer may have gone with the listener.
-        commands.append(SetTimer(key, max(0.0, limit_s - recording.paused_s(at))))
+        left_s = max(0.0, limit_s - recording.paused_s(at))
+        refused = input_ is Input.RESUME_FAILED
+        commands.append(SetTimer(key, max(left_s, RETRY_RESUME_S) if refused else left_s))
     elif was_paused and not is_paused and limit_s:
         commands.append(CancelTimer(key))
     return commands

@@ -15,11 +15,16 @@ OnEvents = Callable[[list[Event]], None]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a PBX has at one moment: its legs, and since when it runs."""
+    """What a PBX has at one moment: its legs, and since when it runs.
+
+    Attributes:
+        partial: A leg could not be read and is left out.
+    """
 
     at: datetime
     legs: tuple[LegSeen, ...]
     pbx_started_at: datetime | None
+    partial: bool = False
 
 
 class Pbx(Protocol):

@@ -8,7 +8,9 @@ disk before the recorder is started.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -33,6 +35,12 @@ Report = Callable[[events.Event], None]
 
 GONE = ("no such channel", "channel not found", "channel does not exist")
 """How PBXes say that the leg has hung up meanwhile."""
+
+RETRY_S = (1.0, 5.0, 30.0)
+"""Between attempts to read, or to delete, a file that the disk does not give."""
+
+DISCARD_AGAIN_S = 60.0
+"""Between further attempts to delete; these do not end, as somebody objected to that audio."""
 
 
 class Carrier:
@@ -62,6 +70,7 @@ class Carrier:
         self._drains: set[asyncio.Future[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._unstartable: dict[str, SpoolError] = {}
+        self._undeleted: dict[str, int] = {}
         self._handlers: dict[type, Callable[..., Awaitable[None]]] = {
             c.SaveRecording: self._save_recording,
             c.StartRecording: self._start,
@@ -81,7 +90,7 @@ class Carrier:
             if isinstance(command, c.SaveCall):
                 self._spool.save_call(command.call)
             elif isinstance(command, c.SetTimer):
-                self._set_timer(command)
+                self._later(command.key, command.after_s, partial(self._fire, command.key))
             elif isinstance(command, c.CancelTimer):
                 self._cancel_timer(command.key)
             elif isinstance(command, c.AnswerOffer | c.AnswerKey | c.HangUpCall):
@@ -140,10 +149,13 @@ class Carrier:
 
     # timers
 
-    def _set_timer(self, command: c.SetTimer) -> None:
-        self._cancel_timer(command.key)
-        loop = asyncio.get_running_loop()
-        self._timers[command.key] = loop.call_later(command.after_s, self._fire, command.key)
+    def _later(self, key: str, after_s: float, act: Callable[[], object]) -> None:
+        def run() -> None:
+            self._timers.pop(key, None)
+            act()
+
+        self._cancel_timer(key)
+        self._timers[key] = asyncio.get_running_loop().call_later(after_s, run)
 
     def _cancel_timer(self, key: str) -> None:
         timer = self._timers.pop(key, None)
@@ -151,7 +163,6 @@ class Carrier:
             timer.cancel()
 
     def _fire(self, key: str) -> None:
-        self._timers.pop(key, None)
         self._report(events.TimerFired(_now(), key))
 
     def cancel_timers(self) -> None:
@@ -238,39 +249,62 @@ class Carrier:
 
     def _check_audio_later(self, recording: RecordingFacts) -> None:
         key = f"audio:{recording.recording_id}"
-        loop = asyncio.get_running_loop()
-        self._timers[key] = loop.call_later(
-            self._patience_s, lambda: self._spawn(self._check_audio(recording))
-        )
+        self._later(key, self._patience_s, lambda: self._spawn(self._check_audio(recording)))
 
     async def _check_audio(self, recording: RecordingFacts) -> None:
         if not await self._spool.has_audio(recording):
             self._report(events.AudioMissing(_now(), recording.recording_id, "no_audio"))
 
-    async def _finish(self, recording: RecordingFacts) -> None:
-        """Measure the file; one that cannot be read is tried again at the next start, as its
-        sidecar stays open."""
-        self._cancel_timer(f"audio:{recording.recording_id}")
+    def _unplan(self, recording: RecordingFacts, *plans: str) -> None:
+        for plan in plans:
+            self._cancel_timer(f"{plan}:{recording.recording_id}")
+
+    async def _finish(self, recording: RecordingFacts, failures: int = 0) -> None:
+        """Measure the file; one that can never be read has failed, so that its call comes to an
+        end. Until then its sidecar stays open for the next start."""
+        # Not `discard`: the audio may have been discarded while it was being measured.
+        self._unplan(recording, "audio", "finish")
         wait_s = 0.0 if recording.state is RecordingState.INTERRUPTED else WAIT_S
         try:
             measured = await self._spool.finish(recording, wait_s)
         except OSError as error:
             log.exception("audio_not_readable", recording=recording.recording_id, reason=str(error))
-            return
+            if failures < len(RETRY_S):
+                self._later(
+                    f"finish:{recording.recording_id}",
+                    RETRY_S[failures],
+                    lambda: self._spawn(self._finish(recording, failures + 1)),
+                )
+                return
+            failed_before = recording.state is RecordingState.FAILED and recording.reason
+            measured = replace(
+                recording,
+                state=RecordingState.FAILED,
+                reason=failed_before or "audio_not_readable",
+            )
         # The domain has it saved, unless the recording was discarded while it was measured.
         self._report(events.RecordingFinished(_now(), measured))
 
     async def _discard(self, command: c.DiscardAudio) -> None:
+        """Delete the audio, again and again until it is gone; the call does not wait for that."""
+        recording = command.recording
+        self._unplan(recording, "audio", "finish", "discard")
+        failures = self._undeleted.pop(recording.recording_id, 0)
         try:
-            await self._spool.discard(command.recording)
+            await self._spool.discard(recording)
         except SpoolError as error:
+            again_in_s = RETRY_S[failures] if failures < len(RETRY_S) else DISCARD_AGAIN_S
             log.exception(
                 "audio_not_discarded",
-                recording=command.recording.recording_id,
+                recording=recording.recording_id,
                 reason=error.reason,
+                again_in_s=again_in_s,
             )
-            return
-        self._report(events.RecordingFinished(_now(), command.recording))
+            self._undeleted[recording.recording_id] = failures + 1
+            self._later(
+                f"discard:{recording.recording_id}", again_in_s, partial(self._enqueue, command)
+            )
+        self._report(events.RecordingFinished(_now(), recording))
 
 
 def _overtaken(command: c.Command, following: c.Command) -> bool:

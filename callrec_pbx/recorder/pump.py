@@ -7,11 +7,11 @@ import structlog
 
 from callrec_pbx.domain.calls import Calls
 from callrec_pbx.domain.events import AudioMissing, Event, SnapshotTaken
-from callrec_pbx.domain.facts import CallFacts, PromptBook, RecordingFacts
+from callrec_pbx.domain.facts import CallFacts, PromptBook
 from callrec_pbx.domain.policy import Policy
 from callrec_pbx.pbx.interface import Pbx
 from callrec_pbx.recorder.carrier import Carrier
-from callrec_pbx.recorder.spool import Spool
+from callrec_pbx.recorder.spool import Spool, Unfinished
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +58,8 @@ class Pump:
         self.carrier = Carrier(spool, self.take, self._call_facts, audio_patience_s)
         self._held: list[Event] | None = []
         self._restored = False
+        self._prepared = False
+        self._left: Unfinished | None = None
 
     def _call_facts(self, call_id: str) -> CallFacts | None:
         call = self.calls.calls.get(call_id) or self.calls.closed.get(call_id)
@@ -86,29 +88,42 @@ class Pump:
         self._held = []
         self.carrier.use(None)
 
+    async def prepare(self) -> None:
+        """Do what `agree_with` needs of the disk, before there is a link.
+
+        Events are held from the login to the snapshot, and an agent's key with them.
+        """
+        await self.carrier.drained()
+        if not self._restored and self._left is None:
+            self._left = await self.spool.unfinished()
+        self._prepared = True
+
     async def agree_with(self, pbx: Pbx) -> None:
         """Bring what we know and what the PBX has into agreement, then let events flow.
 
         Raises:
             PbxError: The PBX did not tell.
         """
+        if not self._prepared:
+            await self.prepare()
+        self._prepared = False
         # What was meant for the former connection must not reach the PBX after we looked at it.
         await self.carrier.drained()
-        unfinished: tuple[RecordingFacts, ...] = ()
-        open_calls: tuple[CallFacts, ...] = ()
-        if not self._restored:
-            unfinished, open_calls = await self.spool.unfinished()
+        unfinished, open_calls = self._left or ((), ())
         known = {facts.recording_id: facts for facts in unfinished}
         known |= {r.recording_id: r.facts() for r in self.calls.recordings.values()}
         paths = {self.spool.store.pbx_path(facts): key for key, facts in known.items()}
         seen = await pbx.look(paths)
         self.carrier.use(pbx)
-        self._restored = True
+        # What could not be read is tried again with the next connection.
+        self._restored = self._restored or self._left is not None
+        self._left = None
         self.take(
             SnapshotTaken(
                 at=seen.at,
                 legs=seen.legs,
                 pbx_started_at=seen.pbx_started_at,
+                partial=seen.partial,
                 unfinished=unfinished,
                 open_calls=open_calls,
             )

@@ -100,6 +100,7 @@ class Service:
             pbx = self._make_pbx(self.pump.take_all)
             wait_s = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
             try:
+                await self.pump.prepare()
                 await pbx.connect()
                 await self.pump.agree_with(pbx)
                 await pbx.beat()
@@ -132,14 +133,18 @@ class Service:
             lost.cancel()
 
     async def _watch_disk(self) -> None:
+        missing = False
         while True:
             await asyncio.sleep(DISK_WATCH_S)
             try:
                 free = await self.pump.spool.free_bytes()
             except OSError as error:
                 log.exception("spool_missing", reason=str(error))
-                self.pump.spool_failed("spool_missing")
+                if missing:  # a network file system may fail once
+                    self.pump.spool_failed("spool_missing")
+                missing = True
                 continue
+            missing = False
             if free < DISK_EMPTY_BYTES:
                 log.error("disk_full", free_bytes=free)
                 self.pump.spool_failed("disk_full")
@@ -186,6 +191,7 @@ def asterisk(config: Config) -> Callable[[OnEvents], Pbx]:
             ),
             tuple(settings.trunks),
             on_events,
+            config.offer.wait_ms / 1000,
         )
 
     return make

@@ -20,6 +20,9 @@ SOON_S = 0.2
 """How long the facts of a call may wait to be written; a recording's never wait."""
 
 
+Unfinished = tuple[tuple[RecordingFacts, ...], tuple[CallFacts, ...]]
+
+
 class Rows(Protocol):
     """Takes rows for the catalogue; never blocks and never raises."""
 
@@ -134,14 +137,25 @@ class Spool:
             )
             raise SpoolError(errno.ENOSPC, "disk_full", detail)
 
-    async def unfinished(self) -> tuple[tuple[RecordingFacts, ...], tuple[CallFacts, ...]]:
+    async def unfinished(self) -> Unfinished | None:
         """What an earlier listener left open: recordings and calls, each with what belongs to it.
 
         With an open call come its finished recordings, with an unfinished recording its call.
-        """
-        return await self._writers.do(self._unfinished)
 
-    def _unfinished(self) -> tuple[tuple[RecordingFacts, ...], tuple[CallFacts, ...]]:
+        Returns:
+            None when the directory cannot be read now.
+        """
+        try:
+            return await self._writers.do(self._unfinished)
+        except OSError as error:
+            remedy = (
+                f"let the user of callrec-pbx read {self.store.directory}/open; what an earlier "
+                "listener left is taken up when the PBX is next connected"
+            )
+            log.exception("unfinished_not_read", reason=str(error), remedy=remedy)
+            return None
+
+    def _unfinished(self) -> Unfinished:
         calls = {call.call_id: call for call in self.store.open_calls()}
         recordings = {r.recording_id: r for r in self.store.unfinished()}
         for recording in recordings.values():

@@ -18,7 +18,7 @@ from callrec_pbx.catalogue.rows import RecordingRow
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.retention.clear import cleared_call, cleared_recording
-from callrec_pbx.retention.plan import NOTHING_KEPT, ClearCall, Item, PruneRecording, why_due
+from callrec_pbx.retention.plan import ClearCall, Item, PruneRecording, why_due, without_audio
 from callrec_pbx.storage.serial import CallSidecar, Sidecar, SidecarError, Tombstone
 from callrec_pbx.storage.store import RecordingStore
 
@@ -117,7 +117,7 @@ class Pruner:
         sidecar = self._sidecar(recording)
         facts = sidecar.recording
         if facts.state is not RecordingState.PRUNED:
-            due = bool(why_due(facts, self._now)) or (with_call and facts.state in NOTHING_KEPT)
+            due = bool(why_due(facts, self._now)) or (with_call and without_audio(facts))
             if not due:
                 self._write_row(RecordingRow(facts, sidecar.tombstone))
                 return False

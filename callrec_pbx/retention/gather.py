@@ -49,7 +49,14 @@ def _calls(
     ids |= set(connection.execute(pruned).scalars())
     if call_days is not None:
         kept = exists().where(
-            RECORDING.c.call_id == CALL.c.call_id, RECORDING.c.state.not_in(NOTHING_KEPT)
+            RECORDING.c.call_id == CALL.c.call_id,
+            RECORDING.c.state.not_in(NOTHING_KEPT),
+            # As `without_audio` has it.
+            or_(
+                RECORDING.c.state != RecordingState.FAILED,
+                RECORDING.c.size.is_not(None),
+                RECORDING.c.audio_ms.is_not(None),
+            ),
         )
         ended_before = now - timedelta(days=call_days)
         old = select(CALL.c.call_id).where(

@@ -17,8 +17,11 @@ _OVER = frozenset(
 )
 """States in which nobody else works on a recording."""
 
-NOTHING_KEPT = frozenset({RecordingState.FAILED, RecordingState.DISCARDED, RecordingState.PRUNED})
-"""States in which there is no audio that anybody listens to."""
+NOTHING_KEPT = frozenset({RecordingState.DISCARDED, RecordingState.PRUNED})
+"""States in which there is no audio that anybody listens to.
+
+A recording that failed may have some, when it failed on the way (see `without_audio`).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class ClearCall:
     """Clear the personal data of a call, and of what is left of its recordings.
 
     Attributes:
-        recordings: Its recordings without audio (failed, discarded) that go with it.
+        recordings: Its recordings without audio (see `without_audio`) that go with it.
         after: Ids of recordings that the same plan prunes, and without which it is not done.
     """
 
@@ -101,6 +104,13 @@ def plan(
     return (*pruned.values(), *cleared)
 
 
+def without_audio(recording: RecordingFacts) -> bool:
+    """Whether a recording has no audio to keep: nothing, or nothing that was ever measured."""
+    if recording.state is RecordingState.FAILED:
+        return recording.size is None and recording.audio_ms is None
+    return recording.state in NOTHING_KEPT
+
+
 def why_due(recording: RecordingFacts, now: datetime) -> str:
     """Why a recording is to be pruned now; empty when it is not."""
     if recording.state is RecordingState.PRUNING:
@@ -111,7 +121,7 @@ def why_due(recording: RecordingFacts, now: datetime) -> str:
         return ""
     date = recording.delete_after
     if date is None and recording.retention_days is not None:
-        # One that failed or was discarded was never measured and dated.
+        # One that was discarded, or failed without audio, may never have been dated.
         ended = recording.ended_at or recording.created_at
         date = ended + timedelta(days=recording.retention_days)
     if date is None or date > now:
@@ -141,6 +151,6 @@ def _is_pruned(recording: RecordingFacts, pruned: dict[str, PruneRecording]) -> 
 
 def _any_kept(recordings: Sequence[RecordingFacts], pruned: dict[str, PruneRecording]) -> bool:
     return any(
-        recording.state not in NOTHING_KEPT and recording.recording_id not in pruned
+        not without_audio(recording) and recording.recording_id not in pruned
         for recording in recordings
     )

@@ -65,15 +65,20 @@ def time_to_text(value: datetime) -> str:
     return value.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
+def _kind(value: object) -> str:
+    """What an error says in place of a value: it is logged, and callers' numbers must not be."""
+    return type(value).__name__
+
+
 def _time_from_text(value: object) -> datetime:
     if not isinstance(value, str):
-        raise SidecarError(f"{value!r} is not a time")
+        raise SidecarError(f"{_kind(value)} is not a time")
     try:
         parsed = datetime.fromisoformat(value)
     except ValueError:
-        raise SidecarError(f"{value!r} is not a time in ISO 8601") from None
+        raise SidecarError(f"{_kind(value)} is not a time in ISO 8601") from None
     if parsed.tzinfo is None:
-        raise SidecarError(f"{value!r} has no time zone")
+        raise SidecarError(f"{_kind(value)} has no time zone")
     return parsed.astimezone(UTC)
 
 
@@ -85,7 +90,7 @@ def _plain(kind: type) -> _Convert:
     def decode(value: object) -> object:
         # bool is an int to Python, not to a reader of the file.
         if type(value) is not kind:
-            raise SidecarError(f"{value!r} is not of type {kind.__name__}")
+            raise SidecarError(f"{_kind(value)} is not of type {kind.__name__}")
         return value
 
     return decode
@@ -96,7 +101,7 @@ def _enum(kind: type[StrEnum]) -> _Convert:
 
     def decode(value: object) -> StrEnum:
         if not isinstance(value, str) or value not in known:
-            raise SidecarError(f"{value!r} is not one of {', '.join(known)}")
+            raise SidecarError(f"{_kind(value)} is not one of {', '.join(known)}")
         return known[value]
 
     return decode
@@ -117,7 +122,7 @@ def _many(inner: tuple[_Convert, _Convert]) -> tuple[_Convert, _Convert]:
 
     def decode_all(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise SidecarError(f"{value!r} is not a list")
+            raise SidecarError(f"{_kind(value)} is not a list")
         items = []
         for position, item in enumerate(value):
             try:
@@ -174,7 +179,7 @@ class _Codec:
 
     def decode(self, data: object) -> Any:
         if not isinstance(data, dict):
-            raise SidecarError(f"{data!r} is not an object")
+            raise SidecarError(f"{_kind(data)} is not an object")
         values: dict[str, Any] = {}
         for name, decode, required in self._decoders:
             if name not in data:

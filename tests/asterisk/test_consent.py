@@ -209,33 +209,37 @@ async def test_another_key_replays(scene: Scene) -> None:
     take.whole().holds(talked)
 
 
-@pytest.mark.parametrize("last", ["", "*"])
-async def test_two_other_keys(scene: Scene, last: str) -> None:
-    """After two of them nothing skips it any more; star still counts when it is over."""
+async def test_a_star_counts_after_other_keys(scene: Scene) -> None:
+    """Two wrong keys, then the star while the announcement plays for the third time."""
     caller = await scene.call_in("301", SHORT_STAR)
     await cut_short(scene, caller, "7", 1)
     await cut_short(scene, caller, "8", 2)
-    await scene.seen("Newexten", Context="callrec-ask", Application="Playback")
-    await caller.press("9")
-    await scene.seen("Newexten", 3, Context="callrec-ask", Application="Read")
-    nine = next(m for m in scene.events("DTMFEnd") if m["Digit"] == "9")
-    if last:
-        await caller.press(last)
+    await cut_short(scene, caller, "*", 3)
     agent = await scene.far.ringing("301", timeout=20)
     await agent.answer()
     await scene.together("trunk", "301")
     await end(scene, caller)
-
     consent = the_consent(await scene.call())
-    wanted = Consent.DECLINED if last else Consent.ANNOUNCED
-    assert (consent.outcome, consent.key) == (wanted, last)
-    evidence(scene, consent, "announce_opt_out", SHORT, played_ms=None)
-    assert consent.played_from is not None
-    assert consent.played_to is not None
-    # the third key came while it played, and it went on
-    assert consent.played_from.timestamp() < float(nine["Timestamp"])
-    assert float(nine["Timestamp"]) < consent.played_to.timestamp() - 0.2
-    assert len(await scene.takes()) == (0 if last else 1)
+    assert (consent.outcome, consent.key) == (Consent.DECLINED, "*")
+    assert await scene.takes() == []
+
+
+async def test_who_cuts_every_announcement_short_was_not_told(scene: Scene) -> None:
+    """It was played five times and never to its end: not announced, so not recorded."""
+    caller = await scene.call_in("301", SHORT_STAR)
+    for count, key in enumerate("78901", start=1):
+        await cut_short(scene, caller, key, count)
+    agent = await scene.far.ringing("301", timeout=20)
+    await agent.answer()
+    await scene.together("trunk", "301")
+    await talk((caller, CALLER), (agent, AGENT))
+    await end(scene, caller)
+    call = await scene.call()
+    consent = the_consent(call)
+    assert consent.outcome is Consent.NO_ANSWER
+    assert consent.played_ms < consent.prompt_ms
+    assert (call.outcome, call.reason) == (Outcome.MISSED, "consent_missing")
+    assert await scene.takes() == []
 
 
 async def test_agreed(scene: Scene) -> None:

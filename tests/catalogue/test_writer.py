@@ -216,6 +216,7 @@ def test_a_bad_row_is_set_aside_and_the_others_go_on(engine: Engine, logged: lis
     ]
     refused = [line["id"] for line in logged if line["event"] == "catalogue_row_refused"]
     assert refused == [an_id(2, "c"), an_id(3), an_id(4)]
+    assert "PJSIP/" not in repr([line.get("error") for line in logged])
     assert writer.close(5)
 
 

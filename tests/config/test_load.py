@@ -1,14 +1,18 @@
 """The configuration file and the environment."""
 
+import re
 from datetime import time
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from callrec_pbx.config import Config, ConfigError, load_config, parse_config
 from callrec_pbx.config.load import EXAMPLE
+from callrec_pbx.config.model import RuleSection
 from callrec_pbx.domain.policy import CallInQuestion
 from callrec_pbx.domain.words import ConsentMode, Direction, Mode, OnTrouble, Outcome
+from callrec_pbx.resources import resource_dir
 
 FILE = Path("/etc/callrec-pbx/callrec.toml")
 
@@ -137,6 +141,9 @@ def test_a_rule_may_forget_its_retention_default() -> None:
         ("[[rule]]\nname = 'a'\nmode = 'never'\nreminder_s = 5", ['rule 1 "a" reminder_s = 5']),
         ("[[rule]]\nname = 'a'\nmode = 'never'\nreminder_s = 91", ['rule 1 "a" reminder_s = 91']),
         ("[[rule]]\nname = 'a'\nmode = 'never'\nnumber = '0[1-9]'", ['"a" number', "pattern"]),
+        ("[[rule]]\nname = 'a'\nmode = 'never'\nline = '3#1'", ['"a" line = "3#1"', "no offer"]),
+        ("[[rule]]\nname = 'a'\nmode = 'never'\nqueue = 'a@b'", ['"a" queue', "no offer"]),
+        ("[[rule]]\nname = 'a'\nmode = 'never'\nddi = ['4', '5:6']", ['"a" ddi', "no offer"]),
         ("[[rule]]\nname = 'a'\nmode = 'never'\nlanguage = 'fr'", ['"a" language = "fr"', "sv"]),
         ("[[rule]]\nname = 'a'\nmode = 'never'\ndirecton = 'x'", ['"a" directon', "direction?"]),
         ("[[rule]]\nname = 'a'\nmode = 'never'\nwhisper = 'no'", ['rule 1 "a" whisper = "no"']),
@@ -154,6 +161,25 @@ def test_a_bad_value_names_file_key_value_and_remedy(text: str, parts: list[str]
     assert "; " in said
     for part in parts:
         assert part in said
+
+
+def test_a_rule_may_name_what_an_offer_keeps_and_nothing_else() -> None:
+    """What the dialplan leaves out of an offer could never match."""
+    dialplan = (resource_dir("dialplan") / "asterisk" / "extensions.conf").read_text()
+    for criterion, argument in (("line", 2), ("ddi", 3), ("queue", 4)):
+        (kept,) = re.findall(rf"FILTER\(([^,]+),\$\{{ARG{argument}\}}\)", dialplan)
+        for character in map(chr, range(33, 127)):
+            rule = {"name": "a", "mode": "never", criterion: f"a{character}"}
+            if re.fullmatch(f"[{kept}?]", character):
+                assert getattr(RuleSection.model_validate(rule), criterion) == (f"a{character}",)
+            else:
+                with pytest.raises(ValidationError):
+                    RuleSection.model_validate(rule)
+
+
+def test_a_number_may_be_any_address() -> None:
+    rule = "[[rule]]\nname = 'a'\nmode = 'never'\nnumber = ['*31#*', 'sip:anna@example.org']"
+    assert read(rule).rules[0].number == ("*31#*", "sip:anna@example.org")
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -326,7 +326,7 @@ def test_passive_mode_cannot_ask_and_says_so() -> None:
     assert scene.outcomes() == [("missed", "consent_missing")]
 
 
-def test_an_excluded_number_stops_what_runs_and_starts_nothing() -> None:
+def test_an_excluded_number_stops_what_runs_until_it_has_left() -> None:
     scene = Scene(excluded=("+46doctor",))
     scene.play(
         """
@@ -336,8 +336,7 @@ def test_an_excluded_number_stops_what_runs_and_starts_nothing() -> None:
         9    doctor  bridged                 -> stop 301, stop 302
         9    301     stopped                 -> finish 301
         9    302     stopped                 -> finish 302
-        20   doctor  hung up
-        21   301     bridged                 -> start 302, start 301
+        20   doctor  hung up                 -> start 301, start 302
         """
     )
 
@@ -459,3 +458,55 @@ def test_an_internal_call_that_an_outside_party_joins_is_no_longer_internal() ->
     )
     facts = scene.call().facts()
     assert (facts.direction, facts.pbx_ids) == ("inbound", ("call1", "call2"))
+
+
+CONSULTED = (
+    rule(direction=(Direction.INTERNAL,)),
+    rule(direction=(Direction.OUTBOUND,), consent=ConsentMode.OPT_IN),
+)
+
+
+def test_a_call_between_colleagues_handed_on_to_the_outside_is_an_outside_call() -> None:
+    """The customer is asked, hears no whisper, and is not recorded by the rule for colleagues."""
+    scene = Scene(*CONSULTED)
+    scene.play(
+        """
+        0    301     offered internal 302    -> ask none + whisper
+        1    301     bridged
+        1    302     bridged                 -> start 301, start 302
+        1    301     started
+        1    302     started
+        9    302     hung up                 -> finish 302
+        9    301     offered outbound 301    -> ask callee opt_in
+        15   doctor  bridged                 -> stop 301
+        """
+    )
+
+
+def test_only_a_users_line_has_keys() -> None:
+    """A dialplan may give them to an outside caller who is transferred; they do nothing there."""
+    scene = Scene()
+    scene.play(
+        """
+        0    caller  offered inbound 301     -> ask none + whisper
+        1    caller  bridged
+        1    301     bridged                 -> start 301
+        1    301     started
+        9    caller  pressed discard         -> tell caller refused
+        9    caller  pressed pause           -> tell caller refused
+        """
+    )
+
+
+def test_a_stop_that_comes_before_the_start_is_not_its_own() -> None:
+    """A second press while the listener was frozen: the PBX tells of the stop of the first file."""
+    scene = Scene()
+    scene.play(
+        """
+        0    caller  bridged
+        0    301     bridged                 -> start 301
+        0    301     stopped
+        1    301     started
+        9    301     hung up                 -> finish 301
+        """
+    )

@@ -160,6 +160,8 @@ class World:
     def press(self, channel: Channel, key: Key) -> None:
         """An agent's key; without a listener the PBX itself stops writing."""
         self.say(e.KeyPressed(self.now, channel.who.leg, key))
+        if channel.who.kind is not LegKind.LINE:
+            return  # nothing is recorded of it, and what it asks for does not count
         if not self.linked and key is not Key.START:
             self._close(channel)
             channel.stopped_by = key
@@ -208,7 +210,12 @@ class World:
             (event.mode is ConsentMode.OPT_OUT and event.key == "*")
             or (event.mode is ConsentMode.OPT_IN and event.key == "2")
         )
-        discarded = isinstance(event, e.KeyPressed) and event.key is Key.DISCARD
+        discarded = (
+            isinstance(event, e.KeyPressed)
+            and event.key is Key.DISCARD
+            and leg is not None
+            and leg.kind is LegKind.LINE
+        )
         discarded = discarded or (isinstance(event, e.RecordingStopped) and event.offline_discard)
         if declined or discarded:
             self.refused.add(leg.call.call_id)

@@ -167,6 +167,17 @@ async def test_closed_by_others_before(switch: Switch) -> None:
     assert not switch.event("MixMonitorStop", "agent")
 
 
+async def test_the_leg_goes_with_the_reply(switch: Switch) -> None:
+    """The hangup is read in one piece with the answer, before the start learns of its answer."""
+    starting = asyncio.ensure_future(switch.monitors.start(FACTS, PATH, 0))
+    await asyncio.sleep(0)
+    switch.event("Hangup", "agent")
+    await starting
+    assert switch.monitors._running == {}
+    await switch.recorded()
+    assert list(switch.monitors._running) == ["agent"]
+
+
 async def test_adopted_after_a_restart(switch: Switch) -> None:
     """With whom an adopted leg talks is nobody new; who comes later is."""
     switch.monitors.adopt("agent", Monitor("PJSIP/301-1", "id7"), PATH)

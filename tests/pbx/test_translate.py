@@ -1,9 +1,13 @@
 """AMI messages to events: real calls read like what happened, and what is malformed is named."""
 
+import traceback
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from callrec_pbx.audio import manifest
 from callrec_pbx.domain import events as e
 from callrec_pbx.domain.words import ConsentMode, Direction, Key, LegKind
 from callrec_pbx.pbx.asterisk import framing
@@ -286,8 +290,29 @@ def test_offers(
 
 @pytest.mark.parametrize("text", ["", "inbound/301", "inbound/1/2/3/4/5", "sideways/1/2/3/4"])
 def test_offers_that_cannot_be_read(translator: Translator, text: str) -> None:
-    with pytest.raises(MalformedMessageError, match="Offer: "):
+    with pytest.raises(MalformedMessageError, match=f"^Offer: its {len(text)} characters are no"):
         translator.translate(SAMPLES["CallrecOffer"] | {"Offer": text})
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "text"),
+    [
+        ("Hangup", "Timestamp", "tel:+4930123456"),
+        ("CallrecOffer", "Offer", "inbound/+4930123456"),
+        ("CallrecOffer", "Offer", "+4930123456/1/2/3/4"),
+        ("CallrecConsent", "Consent", "+4930123456"),
+        ("CallrecConsent", "Consent", "opt_out/en/announce//4930123456999999/1/1"),
+        ("CallrecKey", "Key", "+4930123456"),
+    ],
+)
+def test_what_cannot_be_read_is_not_repeated(
+    translator: Translator, name: str, header: str, text: str
+) -> None:
+    """These errors are logged, and a caller's number has no business there."""
+    with pytest.raises(MalformedMessageError) as caught:
+        translator.translate(SAMPLES[name] | {header: text})
+    assert "4930123456" not in "".join(traceback.format_exception(caught.value))
+    assert str(caught.value).startswith(f"{header}: its {len(text)} characters are no")
 
 
 def test_consent(translator: Translator) -> None:
@@ -320,8 +345,18 @@ def test_consent(translator: Translator) -> None:
     ],
 )
 def test_consent_that_cannot_be_read(translator: Translator, text: str) -> None:
-    with pytest.raises(MalformedMessageError, match=r"Consent: |is not a time"):
+    with pytest.raises(MalformedMessageError, match=r"^Consent: "):
         translator.translate(SAMPLES["CallrecConsent"] | {"Consent": text})
+
+
+@given(
+    st.from_regex(manifest._LANGUAGE, fullmatch=True), st.from_regex(manifest._NAME, fullmatch=True)
+)
+@example("es-419", "announce_2")
+def test_every_prompt_that_can_be_installed_can_be_reported(language: str, name: str) -> None:
+    """Otherwise the `*` that a caller pressed is lost."""
+    event = Translator((), lambda: NOW).consent(NOW, "1.1", f"opt_out/{language}/{name}/*/1/2/1")
+    assert (event.language, event.prompt, event.key) == (language, name, "*")
 
 
 @pytest.mark.parametrize("key", list(Key))
@@ -332,7 +367,7 @@ def test_keys(translator: Translator, key: Key) -> None:
 
 
 def test_a_key_that_is_none_of_ours(translator: Translator) -> None:
-    with pytest.raises(MalformedMessageError, match="Key: 'shout'"):
+    with pytest.raises(MalformedMessageError, match=r"^Key: its 5 characters are no"):
         translator.translate(SAMPLES["CallrecKey"] | {"Key": "shout"})
 
 

@@ -4,13 +4,16 @@ The PBX is a fake: a real one cannot be made to refuse, or to fall silent, at a 
 """
 
 import asyncio
+from collections.abc import Iterator, MutableMapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from callrec_pbx.domain import commands as c
 from callrec_pbx.domain import events as e
-from callrec_pbx.domain.facts import CallFacts
+from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.domain.words import ConsentMode, KeyResult, LegKind, OnTrouble, RecordingState
 from callrec_pbx.pbx.errors import (
     ActionFailedError,
@@ -18,6 +21,7 @@ from callrec_pbx.pbx.errors import (
     LinkDownError,
     PbxError,
 )
+from callrec_pbx.recorder import carrier as carriers
 from callrec_pbx.recorder.carrier import Carrier
 from callrec_pbx.recorder.spool import Spool
 from callrec_pbx.storage.store import RecordingStore
@@ -79,11 +83,12 @@ def reports() -> Reports:
 
 
 @pytest.fixture
-def carrier(spool: Spool, pbx: FakePbx, reports: Reports) -> Carrier:
+def carrier(spool: Spool, pbx: FakePbx, reports: Reports) -> Iterator[Carrier]:
     """Speaks to the fake PBX."""
     made = Carrier(spool, reports.take, call_of, 0.0)
     made.use(pbx)
-    return made
+    yield made
+    made.cancel_timers()
 
 
 async def done(carrier: Carrier, *commands: c.Command) -> None:
@@ -310,6 +315,7 @@ async def test_a_recording_without_a_file_is_reported(carrier: Carrier, reports:
     event = await reports.wait()
     assert isinstance(event, e.AudioMissing)
     assert (event.recording, event.reason) == (RUNNING.recording_id, "no_audio")
+    assert carrier._timers == {}
 
 
 async def test_a_recording_with_a_file_is_not(
@@ -330,6 +336,8 @@ async def test_a_recording_that_is_over_is_not_looked_after(
     await done(carrier, c.CheckAudio(RUNNING), c.FinishRecording(CAPTURED))
     assert [type(event) for event in reports] == [e.RecordingFinished]
     assert carrier._timers == {}
+    await done(carrier, c.CheckAudio(RUNNING), c.DiscardAudio(DISCARDED))
+    assert carrier._timers == {}
 
 
 async def test_a_closed_file_is_measured(carrier: Carrier, reports: Reports, spool: Spool) -> None:
@@ -340,14 +348,71 @@ async def test_a_closed_file_is_measured(carrier: Carrier, reports: Reports, spo
     assert (event.recording.state, event.recording.audio_ms) == (RecordingState.STORED, 1500)
 
 
-async def test_a_file_that_cannot_be_read_stays_unfinished(
-    carrier: Carrier, reports: Reports, spool: Spool
-) -> None:
-    path = spool.store.audio_path(CAPTURED)
+def make_unreadable(path: Path) -> None:
+    """Names that lead to each other; removing the file itself mends it."""
     path.parent.mkdir(parents=True)
     (path.parent / "loop.wav").symlink_to(path)
     path.symlink_to(path.parent / "loop.wav")
+
+
+async def test_a_file_that_cannot_be_read_is_tried_again(
+    carrier: Carrier, reports: Reports, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carriers, "RETRY_S", (0.0, 60.0))
+    path, finish = spool.store.audio_path(CAPTURED), spool.finish
+
+    async def finish_and_mend(recording: RecordingFacts, wait_s: float) -> RecordingFacts:
+        try:
+            return await finish(recording, wait_s)
+        except OSError:
+            path.unlink()
+            write_wav(path, 1500)
+            raise
+
+    monkeypatch.setattr(spool, "finish", finish_and_mend)
+    make_unreadable(path)
     await done(carrier, c.FinishRecording(CAPTURED))
+    event = await reports.wait()
+    assert isinstance(event, e.RecordingFinished)
+    assert (event.recording.state, event.recording.audio_ms) == (RecordingState.STORED, 1500)
+    assert carrier._timers == {}
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (CAPTURED, "audio_not_readable"),
+        (replace(CAPTURED, state=RecordingState.INTERRUPTED), "audio_not_readable"),
+        (replace(CAPTURED, state=RecordingState.FAILED, reason="disk_full"), "disk_full"),
+    ],
+)
+async def test_a_file_that_can_never_be_read_has_failed(  # noqa: PLR0917
+    carrier: Carrier,
+    reports: Reports,
+    spool: Spool,
+    logged: list[MutableMapping[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    facts: RecordingFacts,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(carriers, "RETRY_S", (0.0, 0.0))
+    make_unreadable(spool.store.audio_path(facts))
+    await done(carrier, c.FinishRecording(facts))
+    event = await reports.wait()
+    assert isinstance(event, e.RecordingFinished)
+    assert event.recording == replace(facts, state=RecordingState.FAILED, reason=reason)
+    assert [entry["event"] for entry in logged] == ["audio_not_readable"] * 3
+    assert carrier._timers == {}
+
+
+async def test_the_end_does_not_wait_for_another_try(
+    carrier: Carrier, reports: Reports, spool: Spool
+) -> None:
+    make_unreadable(spool.store.audio_path(CAPTURED))
+    await done(carrier, c.FinishRecording(CAPTURED))
+    assert list(carrier._timers) == [f"finish:{CAPTURED.recording_id}"]
+    carrier.cancel_timers()
+    await done(carrier)
     assert reports == []
 
 
@@ -361,12 +426,53 @@ async def test_discarded_audio_is_gone(carrier: Carrier, reports: Reports, spool
     assert event.recording == DISCARDED
 
 
-async def test_audio_that_cannot_be_deleted_is_not_said_to_be(
+async def test_what_is_discarded_is_not_measured_any_more(
     carrier: Carrier, reports: Reports, spool: Spool
 ) -> None:
+    make_unreadable(spool.store.audio_path(CAPTURED))
+    await done(carrier, c.FinishRecording(CAPTURED))
+    await done(carrier, c.DiscardAudio(DISCARDED))
+    assert carrier._timers == {}
+    assert [type(event) for event in reports] == [e.RecordingFinished]
+
+
+async def test_measuring_does_not_keep_audio_from_being_deleted(
+    carrier: Carrier, spool: Spool
+) -> None:
+    """The recording is discarded while it is measured, and the disk refuses both."""
+    path = spool.store.audio_path(DISCARDED)
+    path.mkdir(parents=True)
+    await done(carrier, c.DiscardAudio(DISCARDED))
+    await done(carrier, c.FinishRecording(CAPTURED))
+    assert f"discard:{DISCARDED.recording_id}" in carrier._timers
+
+
+async def test_audio_that_cannot_be_deleted_is_tried_again(
+    carrier: Carrier,
+    reports: Reports,
+    spool: Spool,
+    logged: list[MutableMapping[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The call settles meanwhile; a restart would find the recording by its marker."""
+    monkeypatch.setattr(carriers, "RETRY_S", (0.0, 0.0))
+    monkeypatch.setattr(carriers, "DISCARD_AGAIN_S", 0.001)
     path = spool.store.audio_path(DISCARDED)
     path.mkdir(parents=True)
     (path / "in the way").touch()
-    await done(carrier, c.DiscardAudio(DISCARDED))
-    assert reports == []
+    marker = Path(spool.store._marker(DISCARDED.created_at, DISCARDED.recording_id, ""))
+    await done(carrier, c.SaveRecording(DISCARDED), c.DiscardAudio(DISCARDED))
+    event = reports[0]
+    assert isinstance(event, e.RecordingFinished)
+    assert event.recording == DISCARDED
+    await until(lambda: len(logged) > 4)
+    assert {(entry["event"], entry["log_level"]) for entry in logged} == {
+        ("audio_not_discarded", "error")
+    }
     assert (path / "in the way").exists()
+    assert await asyncio.to_thread(marker.exists)
+    (path / "in the way").unlink()
+    path.rmdir()
+    await until(lambda: not marker.exists())
+    await done(carrier)
+    assert (carrier._timers, carrier._undeleted) == ({}, {})

@@ -17,7 +17,7 @@ from callrec_pbx.domain.words import Direction, LegKind, Mode, Outcome, Recordin
 from callrec_pbx.pbx.errors import ActionFailedError, LinkDownError
 from callrec_pbx.recorder.pump import Pump, new_id
 from callrec_pbx.recorder.spool import Spool
-from tests.recorder.fakes import HANG_S, START, FakePbx, Rows, write_wav
+from tests.recorder.fakes import CALL, HANG_S, START, FakePbx, Rows, recording, write_wav
 
 POLICY = Policy("7", (Rule("all", Mode.ALWAYS_PAUSABLE),))
 CALLER = e.Who("1.1", "PJSIP/trunk-1", "1.1", LegKind.OUTSIDE, number="+46701234567")
@@ -151,6 +151,48 @@ async def test_a_new_listener_takes_over(
     assert list(second.calls.calls) == list(pump.calls.calls)
     assert other.done == ["look "]
     second.carrier.cancel_timers()
+
+
+async def test_what_could_not_be_read_is_read_at_the_next_link(
+    pump: Pump, pbx: FakePbx, spool: Spool
+) -> None:
+    left = recording(state=RecordingState.CAPTURED)
+    await spool.save_recording(left, CALL)
+    marks = spool.store.directory / "open"
+    marks.rename(spool.store.directory / "away")
+    marks.touch()
+    await pump.prepare()
+    await pump.agree_with(pbx)
+    assert pbx.looked == {}
+    pump.hold()
+    marks.unlink()
+    (spool.store.directory / "away").rename(marks)
+    await pump.prepare()
+    await pump.agree_with(pbx)
+    assert list(pbx.looked.values()) == [left.recording_id]
+    await idle(pump)
+    pump.hold()
+    await pump.agree_with(FakePbx())
+    assert pump.calls.recordings == {}
+
+
+async def test_what_is_left_is_read_once(
+    pump: Pump, pbx: FakePbx, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before there is a link, as an agent waits for his key between the login and the snapshot."""
+    left = recording(state=RecordingState.CAPTURED)
+    await spool.save_recording(left, CALL)
+    await pump.prepare()
+    monkeypatch.setattr(spool, "unfinished", None)
+    await pump.prepare()
+    pbx.raises["look"] = LinkDownError("lost")
+    with pytest.raises(LinkDownError):
+        await pump.agree_with(pbx)
+    del pbx.raises["look"]
+    await pump.prepare()
+    await pump.agree_with(pbx)
+    assert list(pbx.looked.values()) == [left.recording_id]
+    await idle(pump)
 
 
 async def test_a_defect_costs_one_event(

@@ -182,6 +182,37 @@ async def test_a_pbx_that_falls_silent(tmp_path: Path, waits: list[float]) -> No
     assert waits == [0.5]
 
 
+async def test_what_is_left_is_read_before_the_login(
+    tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events are held from the login to the snapshot, and an agent's key with them."""
+    done: list[str] = []
+    unfinished, connect = Spool.unfinished, FakePbx.connect
+
+    async def noted_unfinished(self: Spool) -> Any:
+        done.append("read")
+        return await unfinished(self)
+
+    async def noted_connect(self: FakePbx) -> None:
+        done.append("connect")
+        await connect(self)
+
+    monkeypatch.setattr(Spool, "unfinished", noted_unfinished)
+    monkeypatch.setattr(FakePbx, "connect", noted_connect)
+    async with serving(Exchange(LinkDownError("no")), tmp_path) as service:
+        await asyncio.wait_for(service.linked.wait(), 5)
+    assert done == ["read", "connect", "connect"]
+
+
+async def test_a_spool_that_cannot_be_read_does_not_end_it(
+    tmp_path: Path, waits: list[float]
+) -> None:
+    """New calls can be told about, and perhaps recorded."""
+    (tmp_path / "open").touch()
+    async with serving(Exchange(), tmp_path) as service:
+        await asyncio.wait_for(service.linked.wait(), 5)
+
+
 async def test_it_ends_without_waiting_for_the_link(tmp_path: Path, waits: list[float]) -> None:
     """Stopping while there is no PBX, and while there is one."""
     async with serving(Exchange(*[LinkDownError("no")] * 1000), tmp_path):
@@ -220,6 +251,27 @@ async def test_the_disk_is_watched(
     async with serving(Exchange(), tmp_path):
         await until(lambda: len(reasons) > 1)
     assert set(reasons) == {reason}
+
+
+async def test_one_failed_look_at_the_disk_ends_nothing(
+    tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system may fail once; twice in a row it is gone."""
+    looks = 0
+    failed_at: list[int] = []
+
+    async def free_bytes(_self: Spool) -> int:
+        nonlocal looks
+        looks += 1
+        if looks in (1, 3, 5, 6):
+            raise OSError("stale file handle")
+        return 1 << 30
+
+    monkeypatch.setattr(Spool, "free_bytes", free_bytes)
+    monkeypatch.setattr(Pump, "spool_failed", lambda _self, _reason: failed_at.append(looks))
+    async with serving(Exchange(), tmp_path):
+        await until(lambda: looks > 7)
+    assert failed_at == [6]
 
 
 async def test_prompts_are_read_anew(tmp_path: Path, waits: list[float]) -> None:

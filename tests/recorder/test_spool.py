@@ -1,9 +1,11 @@
 """Facts go to the disk first, then to the catalogue, and never on the event loop."""
 
 import asyncio
+from collections.abc import MutableMapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,9 +83,21 @@ async def test_what_an_earlier_listener_left_open(spool: Spool) -> None:
     await spool.save_recording(open_one, CALL)
     await spool.save_recording(recording(3, state=RecordingState.STORED), CALL)
     await asyncio.to_thread(spool.store.write_call, CALL)
-    recordings, calls = await spool.unfinished()
+    left = await spool.unfinished()
+    assert left is not None
+    recordings, calls = left
     assert open_one in recordings
     assert calls == (CALL,)
+
+
+async def test_what_was_left_open_cannot_be_read(
+    spool: Spool, logged: list[MutableMapping[str, Any]]
+) -> None:
+    (spool.store.directory / "open").touch()
+    assert await spool.unfinished() is None
+    (entry,) = logged
+    assert (entry["event"], entry["log_level"]) == ("unfinished_not_read", "error")
+    assert str(spool.store.directory) in entry["remedy"]
 
 
 async def test_free_bytes(spool: Spool) -> None:

@@ -8,7 +8,6 @@ from sqlalchemy import Engine
 from callrec_pbx.catalogue import rows
 from callrec_pbx.catalogue.rows import RecordingRow
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
-from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.storage.serial import CallSidecar
 from callrec_pbx.storage.store import RecordingStore
 from tests.catalogue.tables import dump
@@ -26,11 +25,11 @@ class Made:
         self.store = RecordingStore(directory)
 
     def call(self, call: CallFacts, *recordings: RecordingFacts) -> None:
-        """A call with its recordings; those in a state that has audio get some."""
+        """A call with its recordings; those that were measured get audio."""
         self.store.write_call(call)
         for recording in recordings:
             self.store.write_sidecar(recording, call)
-            if recording.state in (RecordingState.STORED, RecordingState.INTERRUPTED):
+            if recording.size is not None:
                 self.store.audio_path(recording).write_bytes(b"talk")
         self.row(CallSidecar(call), *map(RecordingRow, recordings))
 

@@ -14,7 +14,7 @@ from callrec_pbx.retention.plan import (
     plan,
     why_due,
 )
-from tests.storage.samples import START, a_call, a_recording, an_id
+from tests.storage.samples import START, a_call, a_recording, an_id, without_audio
 
 S = RecordingState
 ENDED = START + timedelta(seconds=65)
@@ -78,10 +78,22 @@ def test_a_recording_at_work_keeps_its_call(state: S) -> None:
 
 def test_what_failed_goes_with_the_call() -> None:
     due = a_recording(1)
-    failed = a_recording(2, a_call(1), state=S.FAILED, retention_days=None, delete_after=None)
+    failed = without_audio(2, a_call(1), state=S.FAILED, retention_days=None, delete_after=None)
     _, clear = plan([due], [standing(a_call(), due, failed)], DUE, None)
     assert isinstance(clear, ClearCall)
     assert (clear.recordings, clear.after) == ((failed,), (an_id(1),))
+
+
+@pytest.mark.parametrize("missing", ["size", "audio_ms"])
+def test_what_failed_with_audio_keeps_its_call(missing: str) -> None:
+    due = a_recording(1)
+    nothing: dict[str, Any] = {missing: None}
+    failed = a_recording(2, a_call(1), state=S.FAILED, delete_after=DUE + DAY, **nothing)
+    assert plan([due], [standing(a_call(), due, failed)], DUE, 1) == (
+        PruneRecording(due, why_due(due, DUE)),
+    )
+    pruned = a_recording(1, state=S.PRUNED)
+    assert len(plan([failed], [standing(a_call(), pruned, failed)], DUE + DAY, None)) == 2
 
 
 def test_calls_without_a_recording_are_cleared_by_age() -> None:

@@ -1,17 +1,18 @@
 """Pruning for real: what is deleted, what remains, and that it can be killed anywhere."""
 
+import json
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from callrec_pbx.catalogue import rows
 from callrec_pbx.catalogue.rebuild import rebuild
@@ -23,7 +24,7 @@ from callrec_pbx.retention.run import RetentionBusyError, make_plan, run
 from callrec_pbx.storage import files
 from callrec_pbx.storage.serial import CallSidecar, Tombstone
 from tests.retention.made import PERSONAL, Made
-from tests.storage.samples import START, a_call, a_recording, an_id
+from tests.storage.samples import START, a_call, a_recording, an_id, without_audio
 
 S = RecordingState
 NOW = START + timedelta(days=30, seconds=65)
@@ -35,7 +36,7 @@ def prune(made: Made, call_days: int | None = None, **options: Any) -> Applied:
 
 def mixed(made: Made) -> None:
     """A call all due, one with a kept recording, one without any, one that failed."""
-    failed = a_recording(2, a_call(1), state=S.FAILED, retention_days=None, delete_after=None)
+    failed = without_audio(2, a_call(1), state=S.FAILED, retention_days=None, delete_after=None)
     made.call(a_call(1), a_recording(1), failed)
     kept = a_recording(4, a_call(3), delete_after=NOW + timedelta(days=1))
     made.call(a_call(3), a_recording(3), kept)
@@ -128,6 +129,64 @@ def test_a_call_merged_into_another_goes_with_it(made: Made) -> None:
     made.call(a_call(2), a_recording(2))
     assert prune(made) == Applied(recordings=1, calls=2)
     assert made.personal() == []
+
+
+@pytest.mark.parametrize("delete_after", [NOW + timedelta(days=1), None])
+def test_audio_of_a_recording_that_failed_is_kept_to_its_own_date(
+    made: Made, delete_after: datetime | None
+) -> None:
+    dates: dict[str, Any] = {
+        "delete_after": delete_after,
+        "retention_days": 31 if delete_after else None,
+    }
+    failed = a_recording(2, a_call(1), state=S.FAILED, reason="disk_full", **dates)
+    made.call(a_call(1), a_recording(1), failed)
+    made.call(a_call(3), replace(failed, recording_id=an_id(3), call_id=an_id(3, "c")))
+    assert prune(made, 7) == Applied(recordings=1)
+    assert made.audio() == [an_id(2), an_id(3)]
+    if delete_after:
+        assert run(made.engine, made.store, 7, now=delete_after) == Applied(recordings=2, calls=2)
+        assert made.audio() == made.personal() == []
+
+
+def test_a_call_whose_recording_failed_without_audio_is_cleared_by_age(made: Made) -> None:
+    made.call(a_call(1), without_audio(1, state=S.FAILED, retention_days=None, delete_after=None))
+    assert prune(made) == Applied()
+    assert prune(made, 7) == Applied(recordings=1, calls=1)
+    assert made.personal() == []
+
+
+def test_the_sidecar_decides_whether_what_failed_has_audio(made: Made) -> None:
+    """The row may be from before the file was measured."""
+    failed = a_recording(1, state=S.FAILED, retention_days=None, delete_after=None)
+    made.call(a_call(1), failed)
+    made.row(RecordingRow(without_audio(1, state=S.FAILED, retention_days=None, delete_after=None)))
+    assert prune(made, 7) == Applied(skipped=1)
+    assert made.audio() == [an_id(1)]
+    assert make_plan(made.engine, 7, NOW) == ()
+
+
+def test_what_retention_logs_has_no_values(
+    made: Made, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    made.call(a_call(1), a_recording(1))
+    (sidecar,) = made.store.directory.rglob(f"{an_id(1)}.json")
+    document = json.loads(sidecar.read_text())
+    document["call"]["legs"] = {"number": PERSONAL[0]}
+    sidecar.write_text(json.dumps(document))
+    real = rows.write
+
+    def write(connection: Connection, items: Any) -> None:
+        broken = [replace(one, recording=replace(one.recording, late_ms=None)) for one in items]
+        real(connection, broken)
+
+    monkeypatch.setattr(rows, "write", write)
+    (failure,) = prune(made).failures
+    assert "IntegrityError" in failure.error
+    assert [line["event"] for line in logged] == ["pruned_by_its_row", "retention_item_failed"]
+    assert "call: field 'legs'" in logged[0]["reason"]
+    told = repr([failure.error, *logged])
+    assert not [text for text in PERSONAL if text in told and text != "201"]
 
 
 class Killed(BaseException):

@@ -155,3 +155,11 @@ def a_recording(
         "sha256": "cd" * 32,
     }
     return RecordingFacts(**(values | changes))
+
+
+def without_audio(
+    number: int = 1, call: CallFacts | None = None, at: datetime = START, **changes: Any
+) -> RecordingFacts:
+    """A recording of that call of which nothing was ever written."""
+    nothing: dict[str, Any] = {"pauses": (), "audio_ms": None, "size": None, "sha256": ""}
+    return a_recording(number, call, at, **(nothing | changes))

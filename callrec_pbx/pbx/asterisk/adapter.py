@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from callrec_pbx.domain.commands import AnswerKey, AnswerOffer, HangUpCall
-from callrec_pbx.domain.events import Event, LegSeen, RecordingStopped
+from callrec_pbx.domain.events import Event, KeyPressed, LegSeen, RecordingStopped
 from callrec_pbx.domain.facts import RecordingFacts
 from callrec_pbx.pbx.asterisk import actions
 from callrec_pbx.pbx.asterisk.actions import Action, Monitor
@@ -30,6 +30,10 @@ BOOT_S = 5.0
 """How long to wait for Asterisk's word that it is fully booted; it comes at once when it is."""
 
 
+CLOCK = "STRFTIME(,,%s.%3q)"
+"""Asterisk's clock in seconds, to the millisecond. Source: `core show function STRFTIME`."""
+
+
 class Asterisk:
     """One AMI connection, spoken to in our own words.
 
@@ -37,6 +41,7 @@ class Asterisk:
         make_link: Makes the (unconnected) link; it gets the function that takes messages.
         trunks: Patterns of the endpoints that lead outside.
         on_events: Gets the events, in order.
+        wait_s: How long the dialplan waits for the answer to an offer or a key.
     """
 
     def __init__(
@@ -44,8 +49,10 @@ class Asterisk:
         make_link: Callable[[Callable[[list[Message]], None]], AmiLink],
         trunks: tuple[str, ...],
         on_events: OnEvents,
+        wait_s: float = 0.5,
     ) -> None:
         self._on_events = on_events
+        self._wait_s = wait_s
         self._translator = Translator(trunks, lambda: datetime.now(UTC))
         self._link = make_link(self._take)
         self._monitors = Monitors(self._do, self._closed)
@@ -69,6 +76,9 @@ class Asterisk:
                 self.unread[name or "?"] += 1
                 log.warning("pbx_event_malformed", pbx_event=name, reason=str(error))
                 continue
+            if isinstance(event, KeyPressed) and self._is_too_late(event):
+                log.warning("key_too_late", leg=event.leg, key=event.key.value)
+                continue
             if event is not None:
                 found.append(event)
         if found:
@@ -82,6 +92,11 @@ class Asterisk:
         if uptime.isdecimal():
             self._uptime_s = float(uptime)
 
+    def _is_too_late(self, event: KeyPressed) -> bool:
+        """Whether the dialplan has given up waiting and carried the key out by itself."""
+        age_s = time.time() + self._clock_ahead_s - event.at.timestamp()
+        return age_s > self._wait_s
+
     def _closed(self, leg: str) -> None:
         self._on_events([RecordingStopped(datetime.now(UTC), leg)])
 
@@ -89,7 +104,7 @@ class Asterisk:
         """Connect, log in, and learn how far its clock is from ours and since when it runs."""
         await self._link.connect()
         try:
-            reply = await self._link.action("Getvar", Variable="EPOCH")
+            reply = await self._link.action("Getvar", Variable=CLOCK)
             epoch = reply.get("Value", "")
             self._clock_ahead_s = int(epoch) - time.time() if epoch.isdecimal() else 0.0
             await self._wait_booted()
@@ -147,7 +162,7 @@ class Asterisk:
         if self._uptime_s is not None:
             # Whole seconds, rounded down; nothing is called within a second of a start.
             started = now - timedelta(seconds=self._uptime_s + 1)
-        return Seen(now, tuple(legs), started)
+        return Seen(now, tuple(legs), started, len(legs) < len(messages))
 
     async def _holding_bridges(self) -> frozenset[str]:
         messages = await self._link.listing("BridgeList", "BridgeListComplete")

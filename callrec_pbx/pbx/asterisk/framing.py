@@ -160,10 +160,11 @@ def parse(block: bytes) -> Message:
         MalformedMessageError: For a line without a colon, or any other header that comes twice.
     """
     message: Message = {}
-    for line in decode(block).split("\r\n"):
+    for number, line in enumerate(decode(block).split("\r\n"), 1):
         name, colon, value = line.partition(":")
         if not colon:
-            raise MalformedMessageError(f"line without a colon: {line[:80]!r}")
+            # Not the line itself: this is logged, and callers' numbers must not be.
+            raise MalformedMessageError(f"line {number} of {len(line)} characters has no colon")
         value = value.removeprefix(" ")
         if name in message:
             if not name.endswith(REPEATED):

@@ -68,6 +68,7 @@ class Monitors:
         self._act = act
         self._on_closed = on_closed
         self._running: dict[str, Running] = {}
+        self._starting: set[str] = set()
         self._bridges: dict[str, set[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.renews = False
@@ -83,6 +84,7 @@ class Monitors:
             self._leave(message.get("BridgeUniqueid", ""), leg)
         elif name == "Hangup":
             self._running.pop(leg, None)
+            self._starting.discard(leg)
         elif name in ("MixMonitorStart", "MixMonitorStop"):
             running = self._running.get(leg)
             if running is not None and running.hidden[name]:
@@ -125,10 +127,15 @@ class Monitors:
 
     async def start(self, recording: RecordingFacts, path: str, reminder_s: int) -> None:
         """Begin to write a leg's audio."""
-        peers = self._peers(recording.leg)
-        reply = await self._act(actions.start(recording.channel, path, reminder_s))
-        monitor = Monitor(recording.channel, reply.get("MixMonitorID", ""))
-        self._running[recording.leg] = Running(monitor, path, reminder_s, peers)
+        leg, peers = recording.leg, self._peers(recording.leg)
+        self._starting.add(leg)
+        try:
+            reply = await self._act(actions.start(recording.channel, path, reminder_s))
+            if leg in self._starting:  # else it has hung up, which may be read before the reply
+                monitor = Monitor(recording.channel, reply.get("MixMonitorID", ""))
+                self._running[leg] = Running(monitor, path, reminder_s, peers)
+        finally:
+            self._starting.discard(leg)
 
     async def pause(self, recording: RecordingFacts) -> None:
         """Leave out what is said from now on."""

@@ -12,7 +12,8 @@ from callrec_pbx.pbx.errors import MalformedMessageError
 
 _LINE_TECHNOLOGIES = frozenset({"PJSIP", "SIP", "IAX2", "DAHDI", "SCCP", "Skinny", "MGCP"})
 _REPORT = re.compile(
-    r"(announce|opt_out|opt_in)/([a-zA-Z-]{0,20})/([a-z_]{0,40})/([0-9*#]?)/(\d{1,16})/(\d{1,16})/([01])"
+    r"(announce|opt_out|opt_in)/([A-Za-z0-9-]{0,20})/([a-z0-9_]{0,40})/([0-9*#]?)"
+    r"/(\d{1,16})/(\d{1,16})/([01])"
 )
 
 
@@ -65,8 +66,8 @@ class Translator:
             return self._now()
         try:
             return datetime.fromtimestamp(float(stamp), UTC)
-        except (ValueError, OverflowError, OSError) as error:
-            raise MalformedMessageError(f"Timestamp: {stamp[:40]!r} is not a time") from error
+        except (ValueError, OverflowError, OSError):
+            raise _unreadable("Timestamp", stamp, "time") from None
 
     def kind(self, channel: str) -> tuple[LegKind, str]:
         """What stands behind a channel, and the line's name.
@@ -153,12 +154,12 @@ class Translator:
         """Read `direction/line/ddi/queue/dialled`, as the dialplan reports and keeps it."""
         parts = text.split("/")
         if len(parts) != 5:  # noqa: PLR2004
-            raise MalformedMessageError(f"Offer: {text[:80]!r} has not five parts")
+            raise _unreadable("Offer", text, "offer: not five parts")
         direction, line, ddi, queue, dialled = parts
         try:
             where = Direction(direction)
-        except ValueError as error:
-            raise MalformedMessageError(f"Offer: {direction!r} is not a direction") from error
+        except ValueError:
+            raise _unreadable("Offer", text, "offer: no direction") from None
         return events.CallOffered(at, who, where, line or None, ddi, queue, dialled)
 
     def _unanswered(self, message: Message) -> events.Event:
@@ -172,8 +173,12 @@ class Translator:
         """Read `mode/language/prompt/key/from/to/completed`; times are ms since the epoch."""
         match = _REPORT.fullmatch(text)
         if match is None:
-            raise MalformedMessageError(f"Consent: {text[:80]!r} cannot be read")
+            raise _unreadable("Consent", text, "report")
         mode, language, prompt, key, begin, end, completed = match.groups()
+        try:
+            played_from, played_to = _from_ms(begin), _from_ms(end)
+        except (ValueError, OverflowError, OSError):
+            raise _unreadable("Consent", text, "report: no times in ms") from None
         return events.ConsentReported(
             at=at,
             leg=leg,
@@ -181,8 +186,8 @@ class Translator:
             prompt=prompt,
             language=language,
             key=key,
-            played_from=_from_ms(begin),
-            played_to=_from_ms(end),
+            played_from=played_from,
+            played_to=played_to,
             completed=completed == "1",
         )
 
@@ -193,8 +198,8 @@ class Translator:
         text = _header(message, "Key")
         try:
             key = Key(text)
-        except ValueError as error:
-            raise MalformedMessageError(f"Key: {text[:40]!r} is not a key of ours") from error
+        except ValueError:
+            raise _unreadable("Key", text, "key of ours") from None
         return events.KeyPressed(self.at(message), _header(message, "Uniqueid"), key)
 
     def _stopped(self, message: Message) -> events.Event:
@@ -218,7 +223,9 @@ def _known(value: str) -> str:
 
 
 def _from_ms(text: str) -> datetime:
-    try:
-        return datetime.fromtimestamp(int(text) / 1000, UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise MalformedMessageError(f"{text!r} is not a time in ms") from error
+    return datetime.fromtimestamp(int(text) / 1000, UTC)
+
+
+def _unreadable(header: str, value: str, what: str) -> MalformedMessageError:
+    """Without the value: these errors are logged, and callers' numbers must not be."""
+    return MalformedMessageError(f"{header}: its {len(value)} characters are no {what}")
