@@ -17,6 +17,7 @@ Run as root: python -m bench.start_lag [--seconds 20] [--rates 2 5 10]
 
 import argparse
 import asyncio
+import contextlib
 import socket
 import statistics
 import threading
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.asterisk.conftest import install
-from tests.asterisk.listener import Listener
+from tests.asterisk.listener import Listener, ListenerError
 from tests.asterisk.rules import everything
 from tests.asterisk.scene import new_listener
 from tests.bed import sipp
@@ -161,8 +162,11 @@ async def measure(bed: Bed, listener: Listener, way: str, rate: float, seconds: 
     if way == "callrec-pbx":
         new = listener.recording_facts()[before:]
         found.files = sum(listener.audio(r).exists() and r.state.value == "stored" for r in new)
-        rows = listener.rows("select count(*) as n from recording where state = 'stored'")
-        found.rows = rows[0]["n"] - before
+        sql = "select count(*) as n from recording where state = 'stored'"
+        expected = before + len(new)
+        with contextlib.suppress(ListenerError):  # then the table shows the difference
+            await listener.until(lambda: listener.rows(sql)[0]["n"] >= expected, "rows")
+        found.rows = listener.rows(sql)[0]["n"] - before
     else:
         done = list(folder.glob(f"{way}-*.wav"))
         found.files = len(done)

@@ -19,6 +19,7 @@ from tests.asterisk.scene import (
     talk,
     the_consent,
 )
+from tests.bed import measure
 from tests.bed.bed import Bed
 
 
@@ -140,3 +141,31 @@ async def test_a_colleague_is_told(scene: Scene) -> None:
     assert take.owner == "304"
     take.whole().holds(talked)
     assert scene.prompts_heard() == 1
+
+
+async def test_colleagues_hand_a_call_on_to_the_outside(scene: Scene) -> None:
+    """The customer who comes in is asked like any other, and hears no whisper; star is believed."""
+    first = await scene.far.line_calls("301", "302")
+    second = await scene.answered("302")
+    await scene.together("301", "302")
+    await scene.recording("301")
+    await scene.recording("302")
+    await second.blind_transfer("0461990002")
+    called = await scene.far.trunk_ringing("461990002")
+    await called.hear(scene.file("called"))
+    await called.answer()
+    await called.press("*")
+    await scene.together("trunk", "301")
+    await talk((called, CALLER), (first, AGENT))
+    await first.hangup()
+    await called.wait_hangup()
+
+    call = await scene.call()
+    consent = the_consent(call)
+    assert (consent.outcome, consent.key) == (Consent.DECLINED, "*")
+    assert call.direction is Direction.OUTBOUND
+    takes = await scene.takes()
+    assert sorted({take.owner for take in takes}) == ["301", "302"]
+    # What the colleagues said is there; of the customer there is not a word.
+    for take in takes:
+        assert measure.tone_ms(take.audio, CALLER) == 0

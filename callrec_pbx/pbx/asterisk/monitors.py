@@ -23,7 +23,7 @@ from callrec_pbx.pbx.asterisk import actions
 from callrec_pbx.pbx.asterisk.actions import Action, Monitor
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.asterisk.link import Reply
-from callrec_pbx.pbx.errors import PbxError
+from callrec_pbx.pbx.errors import ActionFailedError, PbxError
 
 log = structlog.get_logger(__name__)
 
@@ -156,6 +156,9 @@ class Monitors:
     async def stop(self, recording: RecordingFacts) -> None:
         """Close the file."""
         running = self._of(recording)
+        if not running.monitor.monitor_id:
+            # Without its id Asterisk stops the first one on the channel, whoever started it.
+            raise ActionFailedError("no MixMonitor of ours is known on that channel")
         async with running.lock:
             await self._act(actions.stop(running.monitor))
 
