@@ -289,13 +289,18 @@ async def test_pause_pressed_while_the_listener_is_dead(listener: Listener) -> N
     assert len(starts(listener, mark)) == 2
 
 
-async def test_pause_pressed_while_it_is_frozen(listener: Listener) -> None:
-    """The same; the key that it learns of too late does no harm when it wakes up."""
+@pytest.mark.parametrize("presses", [1, 2, 3])
+async def test_pause_pressed_while_it_is_frozen(listener: Listener, presses: int) -> None:
+    """The same; keys that it learns of too late do no harm when it wakes up.
+
+    An agent who hears no tone presses again; nothing may run that the next key does not reach.
+    """
     await running(listener)
     mark = listener.bed.pbx_ami.mark()
     talk = await recorded_talk(listener)
     listener.send(signal.SIGSTOP)
-    await listener.key(talk.agent, "#1")
+    for _ in range(presses):
+        await listener.key(talk.agent, "#1")
     await seen(listener, "UserEvent", mark, UserEvent="CallrecStopped")
     await talk.agent.talk(SECRET)
     await chat(0.3)
