@@ -7,11 +7,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,12 +111,15 @@ class Container:
 @asynccontextmanager
 async def running(line: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     with log.open("ab") as out:
-        process = await asyncio.create_subprocess_exec(*line, stdout=out, stderr=out)
+        process = await asyncio.create_subprocess_exec(
+            *line, stdout=out, stderr=out, start_new_session=True
+        )
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.kill()  # and with it its process namespace
+        # The whole group: who changes his user no longer dies with his parent.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
