@@ -80,6 +80,14 @@ def test_steering_a_monitor() -> None:
 
 
 def test_variables() -> None:
+    assert actions.tag(CHANNEL, "01abc", 15) == (
+        "Setvar",
+        {
+            "Channel": CHANNEL,
+            "Variable": "ARRAY(CALLREC_RECORDING,CALLREC_REMINDER)",
+            "Value": "01abc,15",
+        },
+    )
     assert actions.set_variable("", "X", "1") == ("Setvar", {"Variable": "X", "Value": "1"})
     assert actions.set_variable(CHANNEL, "X", "1") == (
         "Setvar",

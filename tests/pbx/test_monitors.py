@@ -187,3 +187,11 @@ async def test_adopted_after_a_restart(switch: Switch) -> None:
     assert switch.done == []
     await switch.handed_on()
     assert switch.done == ["StopMixMonitor id7", "MixMonitor i(CALLREC_MONITOR)a"]
+
+
+async def test_a_reminder_tone_outlives_a_restart(switch: Switch) -> None:
+    """The interval is noted on the channel, for an adopted recorder that is opened anew."""
+    switch.monitors.adopt("agent", Monitor("PJSIP/301-1", "id7"), PATH, 15)
+    switch.monitors.place({"b": {"agent", "caller"}})
+    await switch.handed_on()
+    assert switch.done == ["StopMixMonitor id7", "MixMonitor i(CALLREC_MONITOR)B(15)a"]

@@ -12,6 +12,7 @@ SNAPSHOT_VARIABLES = (
     "CALLREC_STOPPED",
     "MIXMONITOR_FILENAME",
     "CALLREC_MONITOR",
+    "CALLREC_REMINDER",
 )
 """Channel variables that `Status` is asked for after a (re)connect."""
 
@@ -67,6 +68,12 @@ def start(channel: str, path: str, reminder_s: int, append: bool = False) -> Act
     options = "i(CALLREC_MONITOR)" + (f"B({reminder_s})" if reminder_s else "")
     options += "a" if append else ""
     return "MixMonitor", {"Channel": channel, "File": path, "Options": options}
+
+
+def tag(channel: str, recording_id: str, reminder_s: int) -> Action:
+    """Note on the channel what is recorded, for CDRs, for people, and for a listener to come."""
+    values = {"CALLREC_RECORDING": recording_id, "CALLREC_REMINDER": str(reminder_s)}
+    return _set_all(channel, values)
 
 
 def mute(monitor: Monitor, on: bool) -> Action:

@@ -189,7 +189,9 @@ class Asterisk:
         monitored = variables.get("MIXMONITOR_FILENAME", "")
         if variables.get("CALLREC_MONITOR"):
             monitor = Monitor(who.channel, variables["CALLREC_MONITOR"])
-            self._monitors.adopt(who.leg, monitor, monitored)
+            reminder = variables.get("CALLREC_REMINDER", "")
+            reminder_s = int(reminder) if reminder.isdecimal() else 0
+            self._monitors.adopt(who.leg, monitor, monitored, reminder_s)
         offered = reported = None
         try:
             # The consent first: it must not be lost with an offer that cannot be read.
@@ -220,8 +222,7 @@ class Asterisk:
     async def start(self, recording: RecordingFacts, path: str, reminder_s: int) -> None:
         """MixMonitor; the recording's id goes onto the channel, for CDRs and for people."""
         await self._monitors.start(recording, path, reminder_s)
-        tag = actions.set_variable(recording.channel, "CALLREC_RECORDING", recording.recording_id)
-        await self._do(tag)
+        await self._do(actions.tag(recording.channel, recording.recording_id, reminder_s))
 
     async def pause(self, recording: RecordingFacts) -> None:
         """Leave out what is said from now on."""

@@ -92,9 +92,9 @@ class Monitors:
                 return True
         return False
 
-    def adopt(self, leg: str, monitor: Monitor, path: str) -> None:
+    def adopt(self, leg: str, monitor: Monitor, path: str, reminder_s: int = 0) -> None:
         """Take over what an earlier connection has started."""
-        self._running.setdefault(leg, Running(monitor, path))
+        self._running.setdefault(leg, Running(monitor, path, reminder_s))
 
     def place(self, bridges: dict[str, set[str]]) -> None:
         """Take over where all legs are, by bridge."""
