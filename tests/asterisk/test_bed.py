@@ -252,8 +252,9 @@ async def test_the_dialplan_calls_callrec_where_the_manual_says() -> None:
             await caller.hangup()
             await bed.quiet()
         await (await bed.far.line_calls("305", "306")).wait_up()
-        await bed.far.line_calls("305", "0491")
+        dialling = await bed.far.line_calls("305", "0491")
         await (await bed.far.trunk_ringing("491")).answer()
+        await dialling.wait_up()
         await bed.quiet()
         told = [
             (m["UserEvent"], m["Args"] or m["Channel"].partition("-")[0])
