@@ -33,7 +33,7 @@ from panoramisk.ami_protocol import AMIProtocol
 from callrec_pbx.catalogue.migrate import open_current, upgrade
 from callrec_pbx.catalogue.writer import CatalogueWriter
 from callrec_pbx.domain.facts import CallFacts, PromptBook, PromptFacts, RecordingFacts
-from callrec_pbx.domain.policy import Policy, Rule
+from callrec_pbx.domain.policy import Policy, PolicyText, Rule, Settings
 from callrec_pbx.domain.words import ConsentMode, Direction, Mode, RecordingState
 from callrec_pbx.pbx.asterisk.adapter import Asterisk
 from callrec_pbx.pbx.asterisk.link import AmiLink, Protocol
@@ -186,9 +186,10 @@ async def whole_pipeline(data: list[bytes], calls: int, folder: Path | None) -> 
         store.directory.mkdir()
         spool = Spool(store, writer, 0)
     prompt = PromptFacts("announce_opt_out", "en", "0" * 64, 5000, "1")
-    rule = Rule("inbound", Mode.ALWAYS_PAUSABLE, ConsentMode.OPT_OUT, (Direction.INBOUND,))
+    settings = Settings(consent=ConsentMode.OPT_OUT)
+    rule = Rule("inbound", Mode.ALWAYS_PAUSABLE, settings, direction=(Direction.INBOUND,))
     book = PromptBook({("en", prompt.name): prompt})
-    pump = Pump(Policy("1", (rule,)), book, spool, 3600.0)
+    pump = Pump(Policy("1", PolicyText(rules=(rule,))), book, spool, 3600.0)
     pbx: Any = ObedientPbx(writes=folder is not None)
     await pump.agree_with(pbx)
     taken: list[Callable[..., None]] = []

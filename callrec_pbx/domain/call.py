@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from callrec_pbx.domain.facts import CallFacts, ConsentFacts, Decision, LegFacts
+from callrec_pbx.domain.facts import CallFacts, ConsentFacts, Decision, Explanation, LegFacts
+from callrec_pbx.domain.policy import CallInQuestion, Policy
 from callrec_pbx.domain.recording import Recording
 from callrec_pbx.domain.words import (
     CallState,
@@ -39,14 +40,19 @@ class Leg:
     name: str
     created_at: datetime
     call: "Call"
+    trunk: str = ""
     bridge: str = ""
     consent: Consent = Consent.UNASKED
     recording: Recording | None = None
+    question: CallInQuestion | None = None
+    """What the running recording was decided on."""
     demanded: bool = False
     awaits_key: bool = False
     offline_paused: bool = False
     kept_off: bool = False
     """A pause has failed: not recorded again unless the agent asks for it."""
+    told_off: bool = False
+    """The parties have been told that the recording has stopped."""
     bridged_at: datetime | None = None
     ended_at: datetime | None = None
     whispered_at: datetime | None = None
@@ -88,6 +94,8 @@ class Call:
     c_number: str = ""
     ddi: str = ""
     queue: str = ""
+    policy: Policy | None = None
+    """Decides for the whole call: the one that was current when it was first asked."""
     decision: Decision | None = None
     refused_by: str = ""
     withdrawn: bool = False
@@ -154,6 +162,7 @@ class Call:
         self.ddi = self.ddi or other.ddi
         self.queue = self.queue or other.queue
         self.decision = self.decision or other.decision
+        self.policy = self.policy or other.policy
         self.answered_at = self.answered_at or other.answered_at
         if other.state is CallState.TALKING:
             self.move("bridged")
@@ -206,7 +215,8 @@ class Call:
             return Outcome.DECLINED, self.refused_by
         if self.unseen and not self.recordings and self._was_wanted():
             return Outcome.MISSED, "listener_away"
-        if self.answered_at is None or (self.recordings and self._talk_ms(at) < NO_TALK_MS):
+        silent = self.answered_at is None and not self.recordings and not self.skipped
+        if silent or (self.recordings and self._talk_ms(at) < NO_TALK_MS):
             return self._never_talked()
         if missed:
             return Outcome.MISSED, missed[0]
@@ -225,7 +235,11 @@ class Call:
         return Outcome.NOT_SELECTED, "no_conversation"
 
     def _talk_ms(self, at: datetime) -> float:
-        return 0.0 if self.answered_at is None else (at - self.answered_at).total_seconds() * 1000
+        """Since when somebody talks to somebody, or to a voicemail."""
+        began = self.answered_at
+        if began is None and self.recordings:
+            began = self.recordings[0].bridged_at
+        return 0.0 if began is None else (at - began).total_seconds() * 1000
 
     def _held(self) -> str:
         """What an open call must not forget when the listener is restarted."""
@@ -270,6 +284,8 @@ class Call:
             rule=decision.rule if decision else "",
             policy_version=decision.policy_version if decision else "",
             merged_into=self.merged_into,
+            tenant=decision.tenant if decision else "",
+            explanation=decision.explanation if decision else Explanation(),
             legs=(*self.gone, *(leg.facts() for leg in self.live.values())),
             consents=tuple(self.consents),
             transfers=tuple(self.transfers),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from callrec_pbx.domain.words import (
+    Channels,
     Consent,
     ConsentMode,
     Direction,
@@ -16,7 +17,40 @@ from callrec_pbx.domain.words import (
     OnTrouble,
     Outcome,
     RecordingState,
+    Tried,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a decision looked at.
+
+    Attributes:
+        what: `tenant`, `excluded`, `consent`, `limit`, `user`, `profile` or `rule`.
+        detail: For people: the rule's name and the criterion that did not fit, and the like.
+            Never a number of the call.
+    """
+
+    what: str
+    result: Tried
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """A setting that counts, and where it comes from (`rule support`, `tenant default`, ...)."""
+
+    setting: str
+    value: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a decision is what it is: the steps in the order tried, and the settings."""
+
+    steps: tuple[Step, ...] = ()
+    settings: tuple[Inherited, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +60,10 @@ class Decision:
     Attributes:
         outcome: What the call will count as if nothing else happens; `recorded` means record.
         reason: One word for the account (`rule`, `no_rule`, `excluded_number`, ...).
+        user: E-mail of the line's user; like tenant, site and department empty when not known.
+        announcement: Name of the announcement where the administrator chose one, else empty.
+        start_stop: How the parties are told that a recording starts or stops in mid-call.
+        voicemail: Whether a message left on the voicemail is recorded too.
         reminder_s: Seconds between reminder tones, 10 to 90; 0 plays none.
         resume_after_s: Seconds after which a pause ends by itself; 0 means never.
         retention_days: Days until the recording is pruned; None keeps it without limit.
@@ -45,6 +83,15 @@ class Decision:
     resume_after_s: int = 0
     retention_days: int | None = None
     language: str = "en"
+    announcement: str = ""
+    start_stop: Notice = Notice.NONE
+    channels: Channels = Channels.MIXED
+    voicemail: bool = False
+    tenant: str = ""
+    site: str = ""
+    department: str = ""
+    user: str = ""
+    explanation: Explanation = Explanation()
 
     @property
     def may_record(self) -> bool:
@@ -114,6 +161,7 @@ class CallFacts:
         pbx_ids: The PBX's ids for it (Asterisk `Linkedid`); more than one after a merge.
         reason: Why the outcome is what it is; of an open call, why it may not be recorded.
         merged_into: Our id of the call that this one became part of, else empty.
+        explanation: Why the call's decision is what it is.
     """
 
     call_id: str
@@ -133,6 +181,8 @@ class CallFacts:
     rule: str = ""
     policy_version: str = ""
     merged_into: str = ""
+    tenant: str = ""
+    explanation: Explanation = Explanation()
     legs: tuple[LegFacts, ...] = ()
     consents: tuple[ConsentFacts, ...] = ()
     transfers: tuple[str, ...] = ()
@@ -143,6 +193,7 @@ class RecordingFacts:
     """One audio file of one leg.
 
     Attributes:
+        owner: The user's e-mail; the line where its user is not known.
         created_at: When it was asked for; its date is the folder the audio lies in.
         started_at: When the PBX confirmed the start.
         late_ms: Talk before the start that is not in the file, 0 when in time.
@@ -172,6 +223,12 @@ class RecordingFacts:
     language: str = "en"
     retention_days: int | None = None
     delete_after: datetime | None = None
+    channels: Channels = Channels.MIXED
+    line: str = ""
+    tenant: str = ""
+    site: str = ""
+    department: str = ""
+    explanation: Explanation = Explanation()
     pauses: tuple[PauseFacts, ...] = ()
     audio_ms: int | None = None
     size: int | None = None

@@ -171,6 +171,7 @@ class Recording:
     decision: Decision
     created_at: datetime
     bridged_at: datetime
+    line: str = ""
     state: S = S.STARTING
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -301,6 +302,12 @@ class Recording:
             resume_after_s=decision.resume_after_s,
             language=decision.language,
             retention_days=decision.retention_days,
+            channels=measured.channels if measured else decision.channels,
+            line=self.line,
+            tenant=decision.tenant,
+            site=decision.site,
+            department=decision.department,
+            explanation=decision.explanation,
             pauses=tuple(self.pauses),
             delete_after=measured.delete_after if measured else None,
             audio_ms=measured.audio_ms if measured else None,

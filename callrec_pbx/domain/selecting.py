@@ -1,5 +1,6 @@
 """Whether a leg is recorded: the policy, the consent of its parties, and what stands against it."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,42 @@ Commands = list[Command]
 
 def decide(calls: "Calls", call: Call, line: str | None) -> Decision:
     """What the policy says of a call as far as that line is concerned."""
-    outside = tuple(
-        leg.number for leg in call.live.values() if leg.kind is LegKind.OUTSIDE and leg.number
+    return _decide(calls, call, question(calls, call, line))
+
+
+def decide_unrefused(calls: "Calls", call: Call, line: str | None) -> Decision:
+    """What the policy would say of it if nobody had refused."""
+    return _decide(calls, call, replace(question(calls, call, line), declined=""))
+
+
+def question(calls: "Calls", call: Call, line: str | None) -> CallInQuestion:
+    """What is known of the call now, for the policy."""
+    outside = [leg for leg in call.live.values() if leg.kind is LegKind.OUTSIDE]
+    numbers = tuple(leg.number for leg in outside if leg.number)
+    direction = direction_of(call)
+    if call.direction is not Direction.INTERNAL:
+        far = call.a_number if call.direction is Direction.INBOUND else call.b_number
+        numbers = (far, *numbers)
+    trunk: str | None = next((leg.trunk for leg in outside if leg.trunk), "")
+    if not trunk and direction is Direction.OUTBOUND and call.answered_at is None:
+        trunk = None
+    return CallInQuestion(
+        direction,
+        line,
+        call.ddi,
+        call.queue,
+        numbers,
+        trunk,
+        # A call that begins in office hours is not cut at their end.
+        call.started_at,
+        declined=call.refused_by,
+        running=calls.running,
     )
-    far = call.a_number if call.direction is Direction.INBOUND else call.b_number
-    numbers = (far, *outside) if call.direction is not Direction.INTERNAL else outside
-    question = CallInQuestion(direction_of(call), line, call.ddi, call.queue, numbers)
-    return calls.policy.decide(question)
+
+
+def _decide(calls: "Calls", call: Call, asked: CallInQuestion) -> Decision:
+    call.policy = call.policy or calls.policy
+    return call.policy.decide(asked)
 
 
 def direction_of(call: Call) -> Direction:
@@ -63,8 +93,17 @@ def consider(calls: "Calls", leg: Leg, at: datetime, since: datetime | None = No
     members = calls.bridges.get(leg.bridge, {})
     if leg.kind is not LegKind.LINE or len(members) < 2:  # noqa: PLR2004 - a conversation
         return []
-    decision = decide(calls, call, leg.line)
-    hindrance = _hindrance(leg, decision, members)
+    asked = question(calls, call, leg.line)
+    if leg.recorded and leg.recording is not None:
+        # What runs goes on as decided, unless the call has become another.
+        leg.question = leg.question or asked
+        same = leg.question == asked
+        decision = (
+            leg.recording.decision if same else _decide(calls, call, replace(asked, running=None))
+        )
+    else:
+        decision = _decide(calls, call, replace(asked, demanded=leg.demanded))
+    hindrance = _hindrance(calls, leg, decision, members)
     if leg.recording is not None and not leg.recording.over:
         if hindrance is None:
             return []
@@ -76,11 +115,16 @@ def consider(calls: "Calls", leg: Leg, at: datetime, since: datetime | None = No
         return []
     if leg.recording is not None and leg.recording.closing:
         return []  # the PBX's word that the old one is closed would be taken for the new one's
+    leg.question = asked
     return start(calls, leg, decision, at, since or at)
 
 
-def _hindrance(leg: Leg, decision: Decision, members: dict[str, Leg]) -> tuple[Outcome, str] | None:
+def _hindrance(
+    calls: "Calls", leg: Leg, decision: Decision, members: dict[str, Leg]
+) -> tuple[Outcome, str] | None:
     call = leg.call
+    if calls.policy.is_off_now(decision):
+        return Outcome.NOT_SELECTED, "recording_off"
     if call.refused:
         return Outcome.DECLINED, call.refused_by
     if not decision.may_record:
@@ -92,12 +136,42 @@ def _hindrance(leg: Leg, decision: Decision, members: dict[str, Leg]) -> tuple[O
     parties = call.parties_of(members)
     if parties and all(consent.satisfies(p.consent, decision.consent) for p in parties):
         return None
+    return unasked(call)
+
+
+def unasked(call: Call) -> tuple[Outcome, str]:
+    """What a call counts as whose consent is missing."""
+    offered = call.decision
+    if offered is not None and offered.outcome is Outcome.LIMITED:
+        return offered.outcome, offered.reason  # which is why nobody was asked
     return Outcome.MISSED, "consent_missing"
 
 
-def start(calls: "Calls", leg: Leg, decision: Decision, at: datetime, since: datetime) -> Commands:
-    """Begin a recording of the leg; `since` is when the talk began."""
-    call = leg.call
+def stop_switched_off(calls: "Calls", at: datetime) -> Commands:
+    """Stop what runs for a tenant whose recording has been switched off at once."""
+    commands: Commands = []
+    for recording in list(calls.recordings.values()):
+        if not recording.over and calls.policy.is_off_now(recording.decision):
+            commands += steering.take(recording, Input.STOP_WANTED, at, "recording_off")
+    return commands
+
+
+def start(
+    calls: "Calls",
+    leg: Leg,
+    decision: Decision,
+    at: datetime,
+    since: datetime,
+    *,
+    line: str | None = None,
+) -> Commands:
+    """Begin a recording of the leg.
+
+    Args:
+        since: When the talk began.
+        line: Whose it is, where that is not the line behind the leg.
+    """
+    call, line = leg.call, line or leg.line
     call.skipped.pop(leg.leg, None)
     if call.decision is None or not call.decision.may_record:
         call.decision = decision
@@ -106,7 +180,8 @@ def start(calls: "Calls", leg: Leg, decision: Decision, at: datetime, since: dat
         call_id=call.call_id,
         leg=leg.leg,
         channel=leg.channel,
-        owner=leg.line,
+        owner=decision.user or line,
+        line=line,
         decision=decision,
         created_at=at,
         bridged_at=since,

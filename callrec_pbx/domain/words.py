@@ -121,3 +121,46 @@ class KeyResult(StrEnum):
     STARTED = "started"
     DISCARDED = "discarded"
     REFUSED = "refused"
+
+
+class Channels(StrEnum):
+    """How the two directions of a conversation are kept: as one sound, or side by side."""
+
+    MIXED = "mixed"
+    STEREO = "stereo"
+
+
+class Device(StrEnum):
+    """What kind of phone a line is."""
+
+    DESK = "desk"
+    SOFTPHONE = "softphone"
+    MOBILE = "mobile"
+    OTHER = "other"
+
+
+class Switch(StrEnum):
+    """A tenant's recording: on; off for new calls; off at once, running recordings too."""
+
+    ON = "on"
+    OFF_NEW = "off_new"
+    OFF_NOW = "off_now"
+
+
+class OnHoliday(StrEnum):
+    """What a window of a weekly schedule means on a holiday of the site."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    ONLY = "only"
+
+
+class Tried(StrEnum):
+    """What came of one step of a decision."""
+
+    PASSED = "passed"
+    STOPPED = "stopped"
+    MATCHED = "matched"
+    NO_MATCH = "no_match"
+    POSSIBLE = "possible"
+    """The rule may match once it is known who answers."""

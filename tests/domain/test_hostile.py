@@ -8,21 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callrec_pbx.domain import events as e
-from callrec_pbx.domain.policy import Policy, Rule
+from callrec_pbx.domain.people import People, Profile, Tenant
+from callrec_pbx.domain.policy import Policy
 from callrec_pbx.domain.words import (
+    Consent,
     ConsentMode,
     Direction,
     Key,
     LegKind,
     Mode,
+    Notice,
     OnTrouble,
     RecordingState,
+    Switch,
 )
 from tests.domain.world import PROMPT_MS, Channel, World
+from tests.rules import policy, rule
 
 LINES = ("301", "302", "303")
 BRIDGES = ("x", "y", "z")
 HOW = ("done", "done", "done", "refused", "silent", "lost")
+ENDS = {RecordingState.STOPPING, RecordingState.DISCARDING}
 RECORDS = {RecordingState.STARTING, RecordingState.RECORDING, RecordingState.RESUMING}
 
 
@@ -41,18 +47,27 @@ class Step:
 
 
 policies = st.builds(
-    lambda mode, consent, failure, resume, excluded: Policy(
-        "1",
-        (
-            Rule("never", Mode.NEVER, line=("303",)),
-            Rule("rule", mode, consent, on_failure=failure, resume_after_s=resume, reminder_s=0),
+    lambda mode, consent, failure, resume, excluded, announces: policy(
+        rule("never", Mode.NEVER, line=("303",)),
+        rule(
+            "rule",
+            mode,
+            consent=consent,
+            on_failure=failure,
+            resume_after_s=resume,
+            reminder_s=0,
+            announce_inbound=announces,
+            start_stop=Notice.ANNOUNCEMENT,
+            voicemail=True,
         ),
-        ("0666",) if excluded else (),
+        excluded=("0666",) if excluded else (),
+        people=company(Switch.ON, None),
     ),
     st.sampled_from([Mode.ALWAYS_PAUSABLE, Mode.ALWAYS_PAUSABLE, Mode.ALWAYS, Mode.ON_DEMAND]),
     st.sampled_from(list(ConsentMode)),
     st.sampled_from(list(OnTrouble)),
     st.sampled_from([0, 30]),
+    st.booleans(),
     st.booleans(),
 )
 
@@ -70,7 +85,33 @@ def inbound(world: World, one: int, two: int) -> None:
     caller = world.leg(LegKind.OUTSIDE)
     line = LINES[one % 3]
     if two % 4:
-        world.offer(caller, Direction.INBOUND, None if two % 5 == 0 else line)
+        world.offer(caller, Direction.INBOUND, None if two % 5 == 0 else line, menu(two))
+
+
+def menu(number: int) -> Consent | None:
+    """What a caller has answered in a menu of the administrator's, mostly nothing."""
+    return {3: Consent.ACCEPTED, 4: Consent.DECLINED}.get(number % 9)
+
+
+def offer_again(world: World, one: int, two: int) -> None:
+    """A call is handed on to a place where it is offered."""
+    channel = any_of(world, one)
+    if channel is not None:
+        world.leave(channel)
+        world.offer(channel, Direction.INBOUND, LINES[two % 3], menu(two))
+
+
+def voicemail(world: World, one: int, two: int) -> None:
+    channel = any_of(world, one)
+    if channel is not None and not channel.bridge:
+        world.voicemail(channel, LINES[two % 3] if two % 4 == 0 else None)
+
+
+def profile(world: World, one: int, two: int) -> None:
+    channel = any_of(world, one)
+    if channel is not None:
+        world.say(e.ProfileDialled(world.now, channel.who, "1"))
+        world.handle(e.ProfileSwitched(world.now, Profile("default", "anna@acme.se", f"{two}")))
 
 
 def internal(world: World, one: int, two: int) -> None:
@@ -200,6 +241,7 @@ def about_nobody(world: World, one: int, two: int) -> None:
         e.OfferUnanswered(at, nobody),
         e.LegUnbridged(at, nobody, "x"),
         e.KeyPressed(at, nobody, Key.DISCARD),
+        e.ProfileSwitched(at, Profile("nobody", nobody, "Lunch")),
         e.RecordingStarted(at, nobody),
         e.RecordingPaused(at, nobody),
         e.RecordingStopped(at, nobody, offline_discard=True),
@@ -232,12 +274,19 @@ def die(world: World, one: int, two: int) -> None:
 
 
 def new_rules(world: World, one: int, two: int) -> None:
-    changed = replace(world.domain.policy, excluded_numbers=("0666", f"0{one}"))
-    world.policy = world.domain.policy = changed
+    before = world.domain.policy
+    text = replace(before.text, excluded_numbers=("0666", f"0{one}"))
+    switch = (Switch.ON, Switch.ON, Switch.OFF_NEW, Switch.OFF_NOW)[two % 4]
+    world.adopt(Policy(f"{one}", text, people=company(switch, limit=two % 7 or None)))
+
+
+def company(switch: Switch, limit: int | None) -> People:
+    return People.of([Tenant("default", switch, concurrent_limit=limit)])
 
 
 USUAL: list[Callable[[World, int, int], None]] = [
     inbound, internal, dial, dial, whole_call, ask, ask, bridge, bridge, bridge, relink, leave,
+    offer_again, voicemail, voicemail, profile,
     press, press, press, hang_up, carry_out, carry_out, carry_out, carry_out, work, unanswered,
     pass_time, new_rules,
 ]  # fmt: skip
@@ -274,6 +323,9 @@ def promises(world: World) -> None:
     for leg in domain.legs.values():
         ours = [r for call in domain.calls.values() for r in call.recordings if r.leg == leg.leg]
         assert sum(not r.over for r in ours) <= 1, "two recordings on one leg"
+        if leg.kind is not LegKind.LINE and leg.bridge and leg.recording is not None:
+            ends = leg.recording.over or leg.recording.state in ENDS
+            assert ends, "a message goes on although the caller talks to somebody"
     for call in domain.calls.values():
         assert call.outcome is None or call.ended_at is not None
         for recording in call.recordings:
@@ -354,11 +406,19 @@ def test_hostile_events(policy: Policy, todo: list[Step]) -> None:
 
 
 def test_no_event_can_carry_a_digit() -> None:
-    """Keyed card numbers have no place to be: only the answer to an announcement is a digit."""
+    """Keyed card numbers have no place to be: only the answer to an announcement is a digit.
+
+    The code of a profile is what a call was placed to, before anybody can have talked.
+    """
     texts = {
         (kind.__name__, field.name)
         for kind in get_args(e.Event)
         for field in fields(kind)
-        if field.name in ("digit", "digits", "key", "dtmf")
+        if field.name in ("digit", "digits", "key", "dtmf", "code")
     }
-    assert texts == {("ConsentReported", "key"), ("KeyPressed", "key"), ("TimerFired", "key")}
+    assert texts == {
+        ("ConsentReported", "key"),
+        ("KeyPressed", "key"),
+        ("TimerFired", "key"),
+        ("ProfileDialled", "code"),
+    }

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from callrec_pbx.domain.policy import CallInQuestion, Policy, Rule
+from callrec_pbx.domain.policy import CallInQuestion, Rule
 from callrec_pbx.domain.words import ConsentMode, Direction, Mode, Notice, OnTrouble, Outcome
+from tests.rules import policy, rule
 
 CALL = CallInQuestion(
     Direction.INBOUND, "301", ddi="4930123", queue="sales", numbers=("+4670123", "")
@@ -14,7 +15,7 @@ CALL = CallInQuestion(
 
 def decided(call: CallInQuestion, *rules: Rule, excluded: tuple[str, ...] = ()) -> str:
     """The name of the rule that decides, or the reason."""
-    decision = Policy("7", rules, excluded).decide(call)
+    decision = policy(*rules, excluded=excluded).decide(call)
     assert decision.policy_version == "7"
     return decision.rule or decision.reason
 
@@ -38,38 +39,37 @@ def decided(call: CallInQuestion, *rules: Rule, excluded: tuple[str, ...] = ()) 
     ],
 )
 def test_criteria(criteria: dict[str, tuple[str, ...]], matches: bool) -> None:
-    rule = Rule("it", Mode.ALWAYS, **criteria)  # type: ignore[arg-type]
-    assert decided(CALL, rule) == ("it" if matches else "no_rule")
+    assert decided(CALL, rule("it", Mode.ALWAYS, **criteria)) == ("it" if matches else "no_rule")
 
 
 def test_an_empty_value_matches_no_pattern() -> None:
     nothing = CallInQuestion(Direction.INBOUND, "301")
-    assert decided(nothing, Rule("it", Mode.ALWAYS, number=("*",))) == "no_rule"
-    assert decided(nothing, Rule("it", Mode.ALWAYS, ddi=("*",))) == "no_rule"
+    assert decided(nothing, rule("it", Mode.ALWAYS, number=("*",))) == "no_rule"
+    assert decided(nothing, rule("it", Mode.ALWAYS, ddi=("*",))) == "no_rule"
 
 
 def test_the_first_rule_that_matches() -> None:
-    other = Rule("other", Mode.ALWAYS, line=("302",))
-    assert decided(CALL, other, Rule("a", Mode.ALWAYS), Rule("b", Mode.NEVER)) == "a"
+    other = rule("other", Mode.ALWAYS, line=("302",))
+    assert decided(CALL, other, rule("a", Mode.ALWAYS), rule("b", Mode.NEVER)) == "a"
 
 
 def test_an_excluded_number_stops_before_all_rules() -> None:
-    assert decided(CALL, Rule("a", Mode.ALWAYS), excluded=("+4670*",)) == "excluded_number"
-    assert decided(CALL, Rule("a", Mode.ALWAYS), excluded=("+49*",)) == "a"
+    assert decided(CALL, rule("a", Mode.ALWAYS), excluded=("+4670*",)) == "excluded_number"
+    assert decided(CALL, rule("a", Mode.ALWAYS), excluded=("+49*",)) == "a"
 
 
 def test_never_is_a_decision_not_to_record() -> None:
-    decision = Policy("7", (Rule("n", Mode.NEVER, ConsentMode.OPT_OUT),)).decide(CALL)
+    decision = policy(rule("n", Mode.NEVER, consent=ConsentMode.OPT_OUT)).decide(CALL)
     assert (decision.outcome, decision.reason) == (Outcome.NOT_SELECTED, "rule")
     assert (decision.consent, decision.whisper) == (ConsentMode.NONE, False)
     assert not decision.may_record
 
 
 def test_a_decision_carries_all_that_the_rule_says() -> None:
-    rule = Rule(
+    given = rule(
         "all",
         Mode.ON_DEMAND,
-        ConsentMode.OPT_IN,
+        consent=ConsentMode.OPT_IN,
         on_refusal=OnTrouble.HANG_UP,
         on_failure=OnTrouble.HANG_UP,
         whisper=False,
@@ -79,22 +79,22 @@ def test_a_decision_carries_all_that_the_rule_says() -> None:
         retention_days=30,
         language="sv",
     )
-    decision = Policy("7", (rule,)).decide(CALL)
+    decision = policy(given).decide(CALL)
     assert (decision.outcome, decision.rule, decision.may_record) == (
         Outcome.RECORDED,
         "all",
         True,
     )
-    for name in ("mode", "consent", "on_refusal", "on_failure", "whisper", "notice", "language"):
-        assert getattr(decision, name) == getattr(rule, name)
+    for name in ("consent", "on_refusal", "on_failure", "whisper", "notice", "language"):
+        assert getattr(decision, name) == getattr(given.settings, name)
     for name in ("reminder_s", "resume_after_s", "retention_days"):
-        assert getattr(decision, name) == getattr(rule, name)
+        assert getattr(decision, name) == getattr(given.settings, name)
 
 
 QUEUED = replace(CALL, line=None)
-NAMED = Rule("named", Mode.ALWAYS, ConsentMode.ANNOUNCE, line=("301",))
-NEVER = Rule("never", Mode.NEVER, line=("302",))
-REST = Rule("rest", Mode.ALWAYS, ConsentMode.OPT_IN)
+NAMED = rule("named", Mode.ALWAYS, consent=ConsentMode.ANNOUNCE, line=("301",))
+NEVER = rule("never", Mode.NEVER, line=("302",))
+REST = rule("rest", Mode.ALWAYS, consent=ConsentMode.OPT_IN)
 
 
 @pytest.mark.parametrize(
@@ -113,5 +113,5 @@ REST = Rule("rest", Mode.ALWAYS, ConsentMode.OPT_IN)
 def test_while_the_line_is_not_known(
     rules: tuple[Rule, ...], name: str, consent: ConsentMode
 ) -> None:
-    decision = Policy("7", rules).decide(QUEUED)
+    decision = policy(*rules).decide(QUEUED)
     assert (decision.rule or decision.reason, decision.consent) == (name, consent)

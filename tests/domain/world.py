@@ -16,6 +16,7 @@ from callrec_pbx.domain.calls import Calls
 from callrec_pbx.domain.facts import CallFacts, PromptBook, PromptFacts, RecordingFacts
 from callrec_pbx.domain.policy import Policy
 from callrec_pbx.domain.words import (
+    Consent,
     ConsentMode,
     Direction,
     Key,
@@ -54,6 +55,7 @@ class Channel:
     stopped_by: Key | None = None
     offer: e.CallOffered | None = None
     consent: e.ConsentReported | None = None
+    voicemail: e.VoicemailReached | None = None
 
 
 @dataclass
@@ -125,11 +127,22 @@ class World:
         self.say(e.LegCreated(self.now, who))
         return channel
 
-    def offer(self, channel: Channel, direction: Direction, line: str | None) -> None:
-        """The dialplan asks what to do."""
-        event = e.CallOffered(self.now, channel.who, direction, line, "", "", line or "")
-        channel.offer = event
+    def offer(
+        self,
+        channel: Channel,
+        direction: Direction,
+        line: str | None,
+        menu: Consent | None = None,
+    ) -> None:
+        """The dialplan asks what to do, and says what the party has answered in a menu."""
+        event = e.CallOffered(self.now, channel.who, direction, line, "", "", line or "", menu)
+        channel.offer, channel.voicemail = event, None
         self.say(event)
+
+    def voicemail(self, channel: Channel, line: str | None) -> None:
+        """The dialplan is about to let a caller leave a message."""
+        channel.voicemail = e.VoicemailReached(self.now, channel.who, line)
+        self.say(channel.voicemail)
 
     def ask(self, channel: Channel, mode: ConsentMode, key: str, heard_ms: int) -> None:
         """A party hears the announcement for so long, and presses a key or none."""
@@ -198,7 +211,25 @@ class World:
     def handle(self, event: e.Event) -> None:
         """Give the domain one event and take its commands."""
         self._note_refusal(event)
-        for command in self.domain.handle(event):
+        commands = self.domain.handle(event)
+        self._note_menus(event)
+        for command in commands:
+            self._take(command)
+
+    def _note_menus(self, event: e.Event) -> None:
+        """The same for those who have declined in a menu, as the domain hears of it."""
+        offers = [event] if isinstance(event, e.CallOffered) else []
+        if isinstance(event, e.SnapshotTaken):
+            offers = [seen.offer for seen in event.legs if seen.offer is not None]
+        for offer in offers:
+            leg = self.domain.legs.get(offer.who.leg)
+            if leg is not None and offer.outer_consent is Consent.DECLINED:
+                self.refused.add(leg.call.call_id)
+
+    def adopt(self, policy: Policy) -> None:
+        """The administrator has changed the policy."""
+        self.policy = policy
+        for command in self.domain.adopt(policy, self.now):
             self._take(command)
 
     def _note_refusal(self, event: e.Event) -> None:
@@ -246,6 +277,11 @@ class World:
             self.timers.pop(command.key, None)
         elif isinstance(command, c.FinishRecording):
             self.work.append(command.recording)
+        elif isinstance(command, c.TellParties):
+            recorded = self.domain.legs[command.leg].recorded
+            assert recorded == (command.prompt == "started"), "told what is not so"
+        elif isinstance(command, c.SwitchProfile):
+            assert self.domain.legs[command.leg].line == command.line
         elif isinstance(command, c.AnswerOffer | c.AnswerKey | c.HangUpCall | c.CheckAudio):
             pass
         else:
@@ -398,6 +434,7 @@ class World:
             holding=channel.holding,
             offer=channel.offer,
             consent=channel.consent,
+            voicemail=channel.voicemail,
             recording=channel.last_file,
             offline_pause=channel.stopped_by is Key.PAUSE,
             offline_discard=channel.stopped_by is Key.DISCARD,

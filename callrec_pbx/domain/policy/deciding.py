@@ -1,0 +1,387 @@
+"""The decision: hard stops first, then the first rule that matches, and why."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from callrec_pbx.domain.facts import Decision, Explanation, Inherited, Step
+from callrec_pbx.domain.people import Belonging, People
+from callrec_pbx.domain.policy.index import CompiledRule, RuleIndex
+from callrec_pbx.domain.policy.numbers import AsGiven, NumberList, Numbers, readings
+from callrec_pbx.domain.policy.question import CallInQuestion, Looked, look
+from callrec_pbx.domain.policy.rules import OPEN, PolicyText
+from callrec_pbx.domain.policy.schedule import Calendar, PublicHolidays
+from callrec_pbx.domain.policy.settings import (
+    BUILT_IN,
+    SUPPRESS,
+    Filled,
+    Level,
+    Settings,
+    resolve,
+)
+from callrec_pbx.domain.words import ConsentMode, Direction, Mode, Outcome, Switch, Tried
+
+STRICTNESS = (ConsentMode.NONE, ConsentMode.ANNOUNCE, ConsentMode.OPT_OUT, ConsentMode.OPT_IN)
+"""Modes of consent, from the one that asks least."""
+
+STEPS_KEPT = 40
+"""Steps of a decision that are stored with it; what is left out is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A rule that decides, or may."""
+
+    compiled: CompiledRule
+    settings: Filled
+    inherited: tuple[Inherited, ...]
+    consent: ConsentMode
+    consent_origin: str
+
+
+class Policy:
+    """Rules, settings, excluded numbers and people of one version, ready to decide.
+
+    Args:
+        version: What decisions name.
+        text: What the administrator wrote.
+        people: Who and where lines, queues and numbers belong to.
+        numbers: Reads numbers in any spelling.
+        public_holidays: Days by the codes that tenants and sites name.
+        defaults: What counts where no level says anything.
+        like: A policy whose numbers and rules are taken over where they are the same, as reading
+            many numbers takes seconds.
+    """
+
+    def __init__(
+        self,
+        version: str,
+        text: PolicyText | None = None,
+        *,
+        people: People | None = None,
+        numbers: Numbers | None = None,
+        public_holidays: PublicHolidays | None = None,
+        defaults: Filled = BUILT_IN,
+        like: "Policy | None" = None,
+    ) -> None:
+        self.version = version
+        self.text = text or PolicyText()
+        self.people = people or People()
+        self._numbers = numbers or AsGiven()
+        self._defaults = defaults
+        self._calendar = Calendar(public_holidays or {}, self.text.holidays)
+        self._home = self._countries()
+        self._excluded: NumberList
+        self._index: RuleIndex
+        alike = like is not None and like._home == self._home  # noqa: SLF001 - of this class
+        if like is not None and alike and like.text.excluded_numbers == self.text.excluded_numbers:
+            self._excluded = like._excluded  # noqa: SLF001
+        else:
+            self._excluded = NumberList(self._read(self.text.excluded_numbers))
+        if like is not None and alike and like.text.rules == self.text.rules:
+            self._index = like._index  # noqa: SLF001
+        else:
+            self._index = RuleIndex(self.text.rules, self._read)
+        self._places = {
+            (place.kind, place.tenant, place.name): place.settings for place in self.text.places
+        }
+        self._resolved: dict[tuple[object, ...], Found] = {}
+        self._anywhere: dict[tuple[int, str, Direction | None], ConsentMode] = {}
+
+    def _read(self, patterns: Iterable[str]) -> set[str]:
+        """Patterns of numbers as each of the tenants' and sites' countries reads them."""
+        return readings(patterns, self._home, self._numbers)
+
+    def _countries(self) -> tuple[str, ...]:
+        countries = [tenant.country for tenant in self.people.tenants.values()]
+        countries += [site.country for site in self.people.sites.values()]
+        return tuple(dict.fromkeys(country for country in countries if country))
+
+    def decide(self, call: CallInQuestion, *, every: bool = False) -> Decision:
+        """Say whether and how to record.
+
+        Args:
+            every: Try every rule up to the one that matches, also those that the index passes
+                over; the decision is the same, its explanation complete.
+        """
+        belonging = self.people.belonging(call.line, call.ddi, call.queue)
+        numbers = self._spellings(call, belonging)
+        steps: list[Step] = []
+        decision = self._stopped(call, belonging, numbers, steps)
+        if decision is None:
+            profile = self.people.profile_of(belonging.user) if belonging.user else None
+            looked = look(call, belonging, profile.name if profile else "", numbers)
+            decision = self._by_rules(call, looked, steps, every=every)
+        explanation = replace(decision.explanation, steps=tuple(steps if every else _cut(steps)))
+        return replace(
+            decision,
+            policy_version=self.version,
+            tenant=belonging.tenant.name if belonging.tenant else "",
+            site=belonging.site.name if belonging.site else "",
+            department=belonging.department,
+            user=belonging.user.email if belonging.user else "",
+            explanation=explanation,
+        )
+
+    def is_off_now(self, decision: Decision) -> bool:
+        """Whether running recordings that this decision began must stop."""
+        tenant = self.people.tenants.get(decision.tenant)
+        return tenant is not None and tenant.recording is Switch.OFF_NOW
+
+    def _spellings(self, call: CallInQuestion, belonging: Belonging) -> set[str]:
+        site, tenant = belonging.site, belonging.tenant
+        country = (site.country if site else "") or (tenant.country if tenant else "")
+        prefix = (site.outside_prefix if site else "") or (tenant.outside_prefix if tenant else "")
+        found: set[str] = set()
+        for number in call.numbers:
+            if number:
+                found.update(self._numbers.spellings(number, country, prefix))
+        return found
+
+    def _stopped(
+        self, call: CallInQuestion, belonging: Belonging, numbers: set[str], steps: list[Step]
+    ) -> Decision | None:
+        """What stands above the rules."""
+        tenant, user = belonging.tenant, belonging.user
+        if tenant is None and self.people.tenants:
+            steps.append(Step("tenant", Tried.STOPPED, "line, queue and DDI belong to no tenant"))
+            return Decision(Outcome.NOT_SELECTED, "tenant_unknown")
+        if tenant is not None and tenant.recording is not Switch.ON:
+            steps.append(Step("tenant", Tried.STOPPED, f"{tenant.name}: all recording is off"))
+            return Decision(Outcome.NOT_SELECTED, "recording_off")
+        if tenant is not None:
+            steps.append(Step("tenant", Tried.PASSED, f"{tenant.name}: recording is on"))
+        if self._excluded.find(numbers) is not None:
+            steps.append(Step("excluded", Tried.STOPPED, "an outside number is excluded"))
+            return Decision(Outcome.EXCLUDED, "excluded_number")
+        steps.append(Step("excluded", Tried.PASSED, "no outside number is excluded"))
+        if call.declined:
+            steps.append(Step("consent", Tried.STOPPED, call.declined))
+            return Decision(Outcome.DECLINED, call.declined)
+        steps.append(Step("consent", Tried.PASSED, "nobody has refused"))
+        if tenant is not None and tenant.user_switch:
+            if call.line is None:
+                steps.append(Step("user", Tried.POSSIBLE, "it is not known yet who answers"))
+            elif user is None or not user.recording:
+                who = user.email if user else "the line has no user"
+                steps.append(Step("user", Tried.STOPPED, f"recording is not switched on: {who}"))
+                return Decision(Outcome.NOT_SELECTED, "user_off")
+            else:
+                steps.append(Step("user", Tried.PASSED, f"switched on for {user.email}"))
+        return self._stopped_by_profile(call, belonging, steps)
+
+    def _stopped_by_profile(
+        self, call: CallInQuestion, belonging: Belonging, steps: list[Step]
+    ) -> Decision | None:
+        user = belonging.user
+        profile = self.people.profile_of(user) if user else None
+        if profile is None:
+            return None
+        if not call.queue and not profile.record_direct:
+            detail = f"{profile.name}: direct calls are not recorded"
+            steps.append(Step("profile", Tried.STOPPED, detail))
+            return Decision(Outcome.NOT_SELECTED, "profile")
+        steps.append(Step("profile", Tried.PASSED, profile.name))
+        return None
+
+    def _by_rules(
+        self, call: CallInQuestion, looked: Looked, steps: list[Step], *, every: bool
+    ) -> Decision:
+        found = self._matching(looked, steps, every=every)
+        if not found:
+            steps.append(Step("rule", Tried.NO_MATCH, "no rule matches"))
+            return Decision(Outcome.NOT_SELECTED, "no_rule")
+        decision = self._decision(found[0], looked)
+        if len(found) > 1:
+            # Nobody knows yet whose rule will count: ask as the strictest of them does.
+            strictest = found[0].consent
+            for other in found:
+                strictest = stricter(strictest, other.consent)
+            decision = replace(decision, consent=strictest)
+        return self._limited(call, looked.belonging, decision, steps)
+
+    def _matching(self, looked: Looked, steps: list[Step], *, every: bool) -> list[Found]:
+        """The first rule that matches; before it, while nobody has answered, those that may.
+
+        A rule that would not record cannot keep others from asking for consent until its line is
+        known to be the one.
+        """
+        found: list[Found] = []
+        index = self._index
+        rules: Iterable[CompiledRule] = index.rules if every else index.candidates(looked)
+        for compiled in rules:
+            rule = compiled.rule
+            misfit = compiled.misfit(looked, self._calendar)
+            if misfit:
+                steps.append(Step("rule", Tried.NO_MATCH, f"{rule.name}: {misfit}"))
+                continue
+            certain = looked.open.isdisjoint(compiled.named)
+            steps.append(Step("rule", Tried.MATCHED if certain else Tried.POSSIBLE, rule.name))
+            if rule.mode is not Mode.NEVER or (certain and not found):
+                found.append(self._resolve(compiled, looked))
+            if certain:
+                break
+        return found
+
+    def _resolve(self, compiled: CompiledRule, looked: Looked) -> Found:
+        """The settings of a rule at a place, and what consent comes to in that direction."""
+        belonging = looked.belonging
+        tenant = belonging.tenant.name if belonging.tenant else ""
+        site = belonging.site.name if belonging.site else ""
+        department = belonging.department
+        key = (compiled.position, tenant, site, department, looked.direction, looked.unknown)
+        found = self._resolved.get(key)
+        if found is not None:
+            return found
+        levels = [Level(f"rule {compiled.rule.name}", compiled.rule.settings)]
+        for kind, name in (("department", department), ("site", site)):
+            settings = self._places.get((kind, tenant, name)) if name else None
+            if settings is not None:
+                levels.append(Level(f"{kind} {name}", settings))
+        settings = self._places.get(("tenant", tenant, ""))
+        if settings is not None:
+            levels.append(Level(f"tenant {tenant}", settings))
+        filled, inherited = resolve(tuple(levels), self._defaults)
+        consent, origin = announced(filled, looked.direction)
+        if looked.unknown:
+            anywhere = self._consent_anywhere(compiled, tenant, looked.direction)
+            if stricter(consent, anywhere) is not consent:
+                consent, origin = anywhere, "strictest of those who may answer"
+        found = Found(compiled, filled, inherited, consent, origin)
+        self._resolved[key] = found
+        return found
+
+    def _consent_anywhere(
+        self, compiled: CompiledRule, tenant: str, direction: Direction | None
+    ) -> ConsentMode:
+        """The most that a rule asks for, whichever department and site answers."""
+        key = (compiled.position, tenant, direction)
+        known = self._anywhere.get(key)
+        if known is not None:
+            return known
+        strictest = ConsentMode.NONE
+        of_tenant = self._places.get(("tenant", tenant, ""), OPEN)
+        for department in self._kinds(tenant, "department"):
+            for site in self._kinds(tenant, "site"):
+                levels = (compiled.rule.settings, department, site, of_tenant)
+                filled, _ = resolve(tuple(Level("", one) for one in levels), self._defaults)
+                strictest = stricter(strictest, announced(filled, direction)[0])
+        self._anywhere[key] = strictest
+        return strictest
+
+    def _kinds(self, tenant: str, kind: str) -> set[Settings]:
+        """The different things that places of a kind say about asking; one may be nowhere."""
+        return {OPEN} | {
+            Settings(
+                consent=place.settings.consent,
+                announcement=place.settings.announcement,
+                announce_inbound=place.settings.announce_inbound,
+                announce_outbound=place.settings.announce_outbound,
+            )
+            for place in self.text.places
+            if (place.kind, place.tenant) == (kind, tenant)
+        }
+
+    def _decision(self, found: Found, looked: Looked) -> Decision:
+        rule, settings = found.compiled.rule, found.settings
+        never = rule.mode is Mode.NEVER
+        language = self._language(found, looked.belonging)
+        inherited = [language if item.setting == "language" else item for item in found.inherited]
+        if found.consent_origin:
+            inherited.append(Inherited("consent", found.consent.value, found.consent_origin))
+        return Decision(
+            outcome=Outcome.NOT_SELECTED if never else Outcome.RECORDED,
+            reason="rule",
+            rule=rule.name,
+            mode=rule.mode,
+            consent=ConsentMode.NONE if never else found.consent,
+            on_refusal=settings.on_refusal,
+            on_failure=settings.on_failure,
+            whisper=settings.whisper and not never,
+            notice=settings.notice,
+            reminder_s=settings.reminder_s,
+            resume_after_s=settings.resume_after_s,
+            retention_days=settings.retention_days or None,
+            language=language.value,
+            announcement="" if settings.announcement == SUPPRESS else settings.announcement,
+            start_stop=settings.start_stop,
+            channels=settings.channels,
+            voicemail=settings.voicemail and not never,
+            explanation=Explanation(settings=() if never else tuple(inherited)),
+        )
+
+    def _language(self, found: Found, belonging: Belonging) -> Inherited:
+        """The rule's, else of DDI, queue, user, site and tenant, in that order."""
+        if found.compiled.rule.settings.language:
+            origin = f"rule {found.compiled.rule.name}"
+            return Inherited("language", found.settings.language, origin)
+        ddi, queue, user = belonging.ddi, belonging.queue, belonging.user
+        site, tenant = belonging.site, belonging.tenant
+        known = (
+            (ddi.language if ddi else "", f"ddi {ddi.number}" if ddi else ""),
+            (queue.language if queue else "", f"queue {queue.name}" if queue else ""),
+            (user.language if user else "", f"user {user.email}" if user else ""),
+            (site.language if site else "", f"site {site.name}" if site else ""),
+            (tenant.language if tenant else "", f"tenant {tenant.name}" if tenant else ""),
+        )
+        for language, origin in known:
+            if language:
+                return Inherited("language", language, origin)
+        return Inherited("language", self._defaults.language, "built in")
+
+    def _limited(
+        self, call: CallInQuestion, belonging: Belonging, decision: Decision, steps: list[Step]
+    ) -> Decision:
+        """Only what would be recorded can be too much; so the limit is asked last."""
+        tenant = belonging.tenant
+        limit = tenant.concurrent_limit if tenant else None
+        wanted = decision.may_record and (decision.mode is not Mode.ON_DEMAND or call.demanded)
+        if tenant is None or limit is None or not wanted:
+            return decision
+        if call.running is None:
+            steps.append(Step("limit", Tried.POSSIBLE, f"at most {limit} at the same time"))
+            return decision
+        running = call.running(tenant.name)
+        detail = f"{running} of {limit} recordings run"
+        if running < limit:
+            steps.append(Step("limit", Tried.PASSED, detail))
+            return decision
+        steps.append(Step("limit", Tried.STOPPED, detail))
+        return replace(
+            decision,
+            outcome=Outcome.LIMITED,
+            reason="concurrent_limit",
+            consent=ConsentMode.NONE,
+            whisper=False,
+            voicemail=False,
+        )
+
+
+def announced(settings: Filled, direction: Direction | None) -> tuple[ConsentMode, str]:
+    """What consent comes to in a direction, and what makes it less than the settings say."""
+    if settings.consent is not ConsentMode.ANNOUNCE:
+        return settings.consent, ""
+    if settings.announcement == SUPPRESS:
+        return ConsentMode.NONE, "announcement suppressed"
+    if direction is Direction.INBOUND and not settings.announce_inbound:
+        return ConsentMode.NONE, "announce_inbound"
+    if direction is Direction.OUTBOUND and not settings.announce_outbound:
+        return ConsentMode.NONE, "announce_outbound"
+    return settings.consent, ""
+
+
+def stricter(one: ConsentMode, other: ConsentMode) -> ConsentMode:
+    """Of two modes of consent the one that asks for more."""
+    return one if STRICTNESS.index(one) >= STRICTNESS.index(other) else other
+
+
+def _cut(steps: list[Step]) -> list[Step]:
+    """The steps that are stored: the last rules tried tell most."""
+    if len(steps) <= STEPS_KEPT:
+        return steps
+    stops = [step for step in steps if step.what != "rule"]
+    rules = [step for step in steps if step.what == "rule"]
+    kept = STEPS_KEPT - len(stops) - 1
+    left_out = Step("rule", Tried.NO_MATCH, f"{len(rules) - kept} rules before these")
+    after = [step for step in stops if step.what == "limit"]
+    before = [step for step in stops if step.what != "limit"]
+    return [*before, left_out, *rules[-kept:], *after]

@@ -1,0 +1,91 @@
+"""What a decision may depend on, as asked and as the rules look at it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from callrec_pbx.domain.people import Belonging
+from callrec_pbx.domain.words import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class CallInQuestion:
+    """A call, as far as one line is concerned.
+
+    Attributes:
+        line: The line that would be recorded; None when it is not known yet (a queue), and then
+            rules that name lines or people may match, so that the announcement is not left out.
+        numbers: The outside numbers of the call.
+        trunk: The endpoint of the outside line; None while it is not chosen yet (outbound).
+        at: When the call began; without it no schedule fits.
+        declined: Who has refused, such as `declined_by_caller`; empty for nobody.
+        demanded: Whether the agent asks for a recording at this moment.
+        running: How many recordings of a tenant run now; None: no limit is looked at.
+    """
+
+    direction: Direction | None
+    line: str | None
+    ddi: str = ""
+    queue: str = ""
+    numbers: tuple[str, ...] = ()
+    trunk: str | None = ""
+    at: datetime | None = None
+    declined: str = ""
+    demanded: bool = False
+    running: Callable[[str], int] | None = field(default=None, compare=False)
+
+
+PERSONAL = frozenset({"department", "user", "line", "site", "profile", "device"})
+"""Criteria that nobody can answer before it is known who takes the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A call as criteria see it: for each the values that may fit, empty ones left out.
+
+    Attributes:
+        unknown: Whether it is not known yet who takes the call.
+        open: Criteria that cannot be answered yet.
+    """
+
+    values: dict[str, tuple[str, ...]]
+    direction: Direction | None
+    belonging: Belonging
+    at: datetime | None
+    unknown: bool
+    open: frozenset[str]
+
+
+TRUNK = frozenset({"trunk"})
+NOTHING: frozenset[str] = frozenset()
+
+
+def look(call: CallInQuestion, belonging: Belonging, profile: str, numbers: set[str]) -> Looked:
+    """Gather what the criteria ask for.
+
+    Args:
+        profile: Name of the user's active profile.
+        numbers: The outside numbers in every spelling that a pattern may have.
+    """
+    line = belonging.line
+    user = belonging.user
+    values: dict[str, tuple[str, ...]] = {
+        "tenant": (belonging.tenant.name,) if belonging.tenant else (),
+        "ddi": (call.ddi,) if call.ddi else (),
+        "queue": (call.queue,) if call.queue else (),
+        "department": (belonging.department,) if belonging.department else (),
+        "user": (user.email,) if user else (),
+        "line": _known(call.line or "", line.extension if line else ""),
+        "site": (belonging.site.name,) if belonging.site else (),
+        "trunk": (call.trunk,) if call.trunk else (),
+        "profile": (profile,) if profile else (),
+        "device": (line.device.value,) if line else (),
+        "number": tuple(numbers),
+    }
+    unknown = call.line is None
+    open_ = (PERSONAL if unknown else NOTHING) | (TRUNK if call.trunk is None else NOTHING)
+    return Looked(values, call.direction, belonging, call.at, unknown, open_)
+
+
+def _known(*values: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value))
