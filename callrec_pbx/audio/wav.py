@@ -6,6 +6,8 @@ Nothing here holds more than a block of a file in memory.
 import hashlib
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -72,8 +74,33 @@ def inspect(path: Path) -> WavInfo:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
+        return _measured(file, _layout(file, path))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[WavInfo, BinaryIO]]:
+    """Measure a file and hold it open at its first sample. Raises as `inspect` does."""
+    with path.open("rb") as file:
         layout = _layout(file, path)
-        consistent = _consistent(file, layout)
+        info = _measured(file, layout)
+        file.seek(layout.data_at)
+        yield info, file
+
+
+def header(rate: int, channels: int, sample_width: int, frames: int) -> bytes:
+    """What stands before the samples of a file of that format and length."""
+    block = channels * sample_width
+    fmt = struct.pack("<IHHIIHH", 16, _PCM, channels, rate, rate * block, block, 8 * sample_width)
+    length = frames * block
+    riff_length = length + ASTERISK_HEADER - 8
+    if riff_length > _MAX_LENGTH:
+        length = riff_length = _MAX_LENGTH
+    lengths = struct.pack("<I", riff_length), struct.pack("<I", length)
+    return b"RIFF" + lengths[0] + b"WAVEfmt " + fmt + b"data" + lengths[1]
+
+
+def _measured(file: BinaryIO, layout: _Layout) -> WavInfo:
+    consistent = _consistent(file, layout)
     length = layout.data_length if consistent else layout.size - layout.data_at
     if layout.data_length == _MAX_LENGTH:
         length = layout.size - layout.data_at
@@ -182,8 +209,5 @@ def _write_lost_header(file: BinaryIO) -> bool:
     file.seek(0)
     if file.read(ASTERISK_HEADER) != bytes(ASTERISK_HEADER):
         return False
-    rate, width = 8000, 2
-    fmt = struct.pack("<IHHIIHH", 16, _PCM, 1, rate, rate * width, width, 8 * width)
-    header = b"RIFF" + bytes(4) + b"WAVEfmt " + fmt + b"data" + bytes(4)
-    os.pwrite(file.fileno(), header, 0)
+    os.pwrite(file.fileno(), header(8000, 1, 2, 0), 0)
     return True

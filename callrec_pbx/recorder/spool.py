@@ -5,6 +5,7 @@ import errno
 import os
 from functools import partial
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -53,6 +54,7 @@ class Spool:
         self._calls_task: asyncio.Task[None] | None = None
         self._calls_lock = asyncio.Lock()
         self._flush: asyncio.TimerHandle | None = None
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def save_recording(self, recording: RecordingFacts, call: CallFacts) -> None:
         """Write the sidecar, then hand on the row (which is written whatever the disk says).
@@ -105,8 +107,11 @@ class Spool:
             self._rows.save_call(call)
 
     async def finish(self, recording: RecordingFacts, wait_s: float) -> RecordingFacts:
-        """Measure, mend and hash a closed file."""
-        return await self._finishers.do(lambda: finish(self.store, recording, wait_s=wait_s))
+        """Join, measure, mend and hash a closed file."""
+        # One at a time: both would write the same temporary file.
+        lock = self._locks.setdefault(recording.recording_id, asyncio.Lock())
+        async with lock:
+            return await self._finishers.do(lambda: finish(self.store, recording, wait_s=wait_s))
 
     async def discard(self, recording: RecordingFacts) -> None:
         """Delete the audio of a recording whose sidecar already says that it is discarded."""

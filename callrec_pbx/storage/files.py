@@ -4,9 +4,10 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 _TEMPORARY = ".tmp"
 _BLANK = ".blank"
@@ -51,6 +52,32 @@ def replace(target: str, data: bytes, mode: int) -> None:
     except OSError:
         remove(temporary)
         raise
+
+
+def write_beside(target: str, mode: int, write: Callable[[BinaryIO], None]) -> None:
+    """Write a large file to the temporary one of its target, and flush it."""
+    name = temporary(target)
+    flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(name, flags, mode), "wb") as file:  # noqa: PTH123
+            os.fchmod(file.fileno(), mode)
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except Exception:
+        remove(name)
+        raise
+
+
+def take_over(target: str) -> None:
+    """Let what `write_beside` has written replace the target, durably."""
+    os.rename(temporary(target), target)
+    flush_folder(os.path.dirname(target))
+
+
+def temporary(target: str) -> str:
+    """The file that becomes the target, and may be left of it by a crash."""
+    return target + _TEMPORARY
 
 
 def complete(target: str) -> None:

@@ -1,4 +1,4 @@
-"""What is done when the PBX has closed a recording's file: measure, mend, hash, date."""
+"""What is done when the PBX has closed a recording's file: join, measure, mend, hash, date."""
 
 import time
 from collections.abc import Callable
@@ -8,12 +8,14 @@ from pathlib import Path
 
 from callrec_pbx.audio import wav
 from callrec_pbx.domain.facts import RecordingFacts
-from callrec_pbx.domain.words import RecordingState
+from callrec_pbx.domain.words import Channels, RecordingState
+from callrec_pbx.storage import sides
 from callrec_pbx.storage.store import RecordingStore
 
 WAIT_S = 3.0
 """How long the PBX may take to write the header of a file that it has reported closed."""
 _POLL_S = 0.02
+_TWO = 2
 
 _FINISHABLE = frozenset(
     {RecordingState.CAPTURED, RecordingState.INTERRUPTED, RecordingState.FAILED}
@@ -40,7 +42,7 @@ def finish(
     Returns:
         The facts with length, size, checksum and date of deletion. A captured recording is stored
         now; one without audio has failed for `no_audio`, one that is no WAV file for
-        `unreadable_audio`.
+        `unreadable_audio`. `channels` says what the file is, mixed where no stereo could be made.
 
     Raises:
         OSError: the file cannot be read; it is worth trying again.
@@ -49,11 +51,17 @@ def finish(
         return facts
     facts = replace(facts, delete_after=_delete_after(facts))
     path = store.audio_path(facts)
-    info = _settled(path, wait_s, sleep)
+    deadline = time.monotonic() + wait_s
+    info = _settled(path, deadline, sleep)
+    repaired = False
+    if facts.channels is Channels.STEREO:
+        sides.wait_closed(store, facts, deadline, sleep, _POLL_S)
+        repaired = sides.join(store, facts, None if info is _UNKNOWN else info)
+        info = _settled(path, deadline=0, sleep=sleep)
     if info is None:
         return _failed(facts, "no_audio")
     try:
-        repaired = not info.header_ok and wav.repair(path)
+        repaired = (not info.header_ok and wav.repair(path)) or repaired
         info = wav.inspect(path)
     except wav.WavError:
         measured = replace(facts, size=path.stat().st_size, sha256=wav.sha256(path))
@@ -64,15 +72,15 @@ def finish(
         size=path.stat().st_size,
         sha256=wav.sha256(path),
         repaired=facts.repaired or repaired,
+        channels=Channels.STEREO if info.channels == _TWO else Channels.MIXED,
     )
     if facts.state is RecordingState.CAPTURED:
         return replace(facts, state=RecordingState.STORED)
     return facts
 
 
-def _settled(path: Path, wait_s: float, sleep: Callable[[float], None]) -> wav.WavInfo | None:
+def _settled(path: Path, deadline: float, sleep: Callable[[float], None]) -> wav.WavInfo | None:
     """What the file holds once its header agrees, or when the time is up; None for no samples."""
-    deadline = time.monotonic() + wait_s
     while True:
         info = _look(path)
         if (info is not None and info.header_ok) or time.monotonic() >= deadline:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.domain.facts import CallFacts, Explanation, RecordingFacts
 
 SCHEMA = 1
 """Version of the sidecar format; it changes when an older reader would misunderstand."""
@@ -196,6 +196,7 @@ class _Codec:
 _RECORDING = _Codec(RecordingFacts)
 _CALL = _Codec(CallFacts)
 _TOMBSTONE = _Codec(Tombstone)
+_EXPLANATION = _Codec(Explanation)
 
 
 def recording_to_dict(recording: RecordingFacts) -> dict[str, Any]:
@@ -224,6 +225,20 @@ def call_from_dict(data: object) -> CallFacts:
         SidecarError: a field is missing or wrong; the text names it and its value.
     """
     return cast(CallFacts, _CALL.decode(data))
+
+
+def explanation_to_dict(explanation: Explanation) -> dict[str, Any]:
+    """The explanation as JSON-able values, keys as the facts name them."""
+    return _EXPLANATION.encode(explanation)
+
+
+def explanation_from_dict(data: object) -> Explanation:
+    """Read what `explanation_to_dict` wrote.
+
+    Raises:
+        SidecarError: a field is missing or wrong; the text names it.
+    """
+    return cast(Explanation, _EXPLANATION.decode(data))
 
 
 def tombstone_to_dict(tombstone: Tombstone | None) -> dict[str, Any] | None:

@@ -10,16 +10,19 @@ One thread at a time may write about one item; different items may be written si
 
 import errno
 import re
+import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import structlog
 
+from callrec_pbx.audio import stereo
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
-from callrec_pbx.domain.words import RecordingState
+from callrec_pbx.domain.words import Channels, RecordingState
 from callrec_pbx.storage import files, serial
 from callrec_pbx.storage.serial import CallSidecar, Sidecar, SidecarError, Tombstone
 
@@ -34,14 +37,8 @@ _MARKER = re.compile(r"(\d{4})(\d\d)(\d\d)-([0-9a-z]{20,32})(\.call)?")
 _DAY_FOLDERS = (re.compile(r"\d{4}"), re.compile(r"\d\d"), re.compile(r"\d\d"))
 _SIDECAR = re.compile(r"[0-9a-z]{20,32}(\.call)?\.json")
 
-_CLOSED = frozenset(
-    {
-        RecordingState.STORED,
-        RecordingState.FAILED,
-        RecordingState.PRUNING,
-        RecordingState.PRUNED,
-    }
-)
+_GONE = frozenset({RecordingState.DISCARDED, RecordingState.PRUNING, RecordingState.PRUNED})
+"""States in which there is to be no audio."""
 
 log = structlog.get_logger(__name__)
 
@@ -78,10 +75,16 @@ class RecordingStore:
         self.pbx_directory = str(pbx_directory or directory).rstrip("/")
         self._root = str(directory)
         self._open = f"{self._root}/open"
+        self._audio_lock = threading.Lock()
 
     def audio_path(self, facts: RecordingFacts) -> Path:
         """Where the audio of a recording lies."""
         return Path(f"{self._root}/{_audio_name(facts)}")
+
+    def side_paths(self, facts: RecordingFacts) -> tuple[Path, Path]:
+        """Where the PBX writes the two channels of a recording until they are joined."""
+        left, right = stereo.sides(f"{self._root}/{_audio_name(facts)}")
+        return Path(left), Path(right)
 
     def pbx_path(self, facts: RecordingFacts) -> str:
         """The audio's path as the PBX must be told it."""
@@ -171,7 +174,7 @@ class RecordingStore:
         """Recordings that a crash left open, oldest first.
 
         A discarded recording whose audio is still there is no work for anybody else: its audio is
-        deleted here.
+        deleted here. One whose channels could not be joined is to be finished again.
         """
         found: list[RecordingFacts] = []
         for marker, path in self._marked(call=False):
@@ -182,7 +185,7 @@ class RecordingStore:
                 elif self._closed(facts):
                     files.remove(marker)
                 else:
-                    found.append(facts)
+                    found.append(self._reopened(facts))
             except FileNotFoundError:
                 continue  # its first sidecar was never written, so it was never started
             except (OSError, SidecarError) as error:
@@ -235,7 +238,7 @@ class RecordingStore:
         yield from files.walk(self._root, _DAY_FOLDERS, _SIDECAR)
 
     def delete_audio(self, facts: RecordingFacts, *, durable: bool = False) -> bool:
-        """Delete the audio of a recording; the sidecar stays.
+        """Delete the audio of a recording, every file of it; the sidecar stays.
 
         Returns:
             Whether there was any.
@@ -244,21 +247,54 @@ class RecordingStore:
             SpoolError: it is there and could not be deleted.
         """
         path = self.audio_path(facts)
+        with self._audio_lock:
+            existed = [self._delete(file) for file in self._audio_files(facts)]
         try:
-            path.unlink()
-            existed = True
-        except FileNotFoundError:
-            existed = False
-        except OSError as error:
-            self._refuse(error, path)
-        try:
-            if existed and durable:
+            if any(existed) and durable:
                 files.flush_folder(str(path.parent))
             if facts.state is RecordingState.DISCARDED:
                 files.remove(self._marker(facts.created_at, facts.recording_id, ""))
         except OSError as error:
             self._refuse(error, path)
-        return existed
+        return any(existed)
+
+    def _delete(self, path: Path) -> bool:
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._refuse(error, path)
+        return True
+
+    def replace_audio(self, facts: RecordingFacts, write: Callable[[BinaryIO], None]) -> bool:
+        """Write the audio of a recording anew; whole or not at all, whatever happens.
+
+        Returns:
+            Whether it was; False when the recording was discarded meanwhile.
+
+        Raises:
+            OSError: it could not be written. So does what `write` raises leave the former file.
+        """
+        target = str(self.audio_path(facts))
+        files.write_beside(target, FILE_MODE, write)
+        with self._audio_lock:
+            if self._is_gone(facts):
+                files.remove(files.temporary(target))
+                return False
+            files.take_over(target)
+        return True
+
+    def _is_gone(self, facts: RecordingFacts) -> bool:
+        try:
+            return self.read(self.sidecar_path(facts))[0].state in _GONE
+        except (OSError, SidecarError):
+            return False
+
+    def _audio_files(self, facts: RecordingFacts) -> tuple[Path, ...]:
+        """Every file that may hold a part of it."""
+        path = self.audio_path(facts)
+        return Path(files.temporary(str(path))), *self.side_paths(facts), path
 
     def _marker(self, at: datetime, item: str, suffix: str) -> str:
         return f"{self._open}/{_day(at).replace('/', '')}-{_checked(item)}{suffix}"
@@ -266,9 +302,23 @@ class RecordingStore:
     def _closed(self, recording: RecordingFacts) -> bool:
         """Whether nothing is left to do but to keep it and, one day, to prune it."""
         if recording.state is RecordingState.DISCARDED:
-            return not self.audio_path(recording).exists()
-        return recording.state in _CLOSED or (
-            recording.state is RecordingState.INTERRUPTED and recording.audio_ms is not None
+            return not any(path.exists() for path in self._audio_files(recording))
+        if recording.state in (RecordingState.PRUNING, RecordingState.PRUNED):
+            return True
+        return _settled(recording) and not any(p.exists() for p in self.side_paths(recording))
+
+    def _reopened(self, recording: RecordingFacts) -> RecordingFacts:
+        """An open recording as it is to be gone on with: settled but not joined, it is not over."""
+        if not _settled(recording):
+            return recording
+        stored = recording.state is RecordingState.STORED
+        return replace(
+            recording,
+            state=RecordingState.CAPTURED if stored else recording.state,
+            channels=Channels.STEREO,
+            audio_ms=None,
+            size=None,
+            sha256="",
         )
 
     def _marked(self, *, call: bool) -> Iterator[tuple[str, Path]]:
@@ -315,6 +365,13 @@ class RecordingStore:
             reason = "spool_not_writable"
             remedy = f"let the user of callrec-pbx write below {where}"
         raise SpoolError(number, reason, f"{path}: {what}; {remedy}") from error
+
+
+def _settled(recording: RecordingFacts) -> bool:
+    """Whether it has been finished, as far as its facts say."""
+    if recording.state is RecordingState.INTERRUPTED:
+        return recording.audio_ms is not None
+    return recording.state in (RecordingState.STORED, RecordingState.FAILED)
 
 
 def _audio_name(facts: RecordingFacts) -> str:

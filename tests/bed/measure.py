@@ -56,11 +56,15 @@ class Match:
     score: float
 
 
-def read_wav(path: Path) -> tuple[Samples, int]:
+def read_wav(path: Path, channel: int | None = None) -> tuple[Samples, int]:
     """Read a 16-bit PCM WAV file, also one whose header was never completed.
 
+    Args:
+        path: The file.
+        channel: Which one, from 0; None for all of them mixed.
+
     Returns:
-        The samples, -1 to 1, channels mixed; and the rate in Hz.
+        The samples, -1 to 1; and the rate in Hz.
 
     Raises:
         ValueError: Not such a file.
@@ -84,6 +88,10 @@ def read_wav(path: Path) -> tuple[Samples, int]:
         raise ValueError(f"{path} has {bits} bits a sample, not 16")
     end -= (end - place) % (2 * channels)
     frames = np.frombuffer(raw[place:end], "<i2").reshape(-1, channels)
+    if channel is not None:
+        if channel >= channels:
+            raise ValueError(f"{path} has {channels} channels, no channel {channel}")
+        return frames[:, channel] / 32768.0, rate
     return frames.mean(axis=1) / 32768.0, rate
 
 
@@ -106,8 +114,10 @@ def _amplitudes(samples: Samples, rate: int, freq: int) -> Samples:
     return found
 
 
-def tone_segments(wav: Path, freqs: list[int] | tuple[int, ...]) -> list[Segment]:
-    """Find where each tone sounds, alone or mixed with others.
+def tone_segments(
+    wav: Path, freqs: list[int] | tuple[int, ...], channel: int | None = None
+) -> list[Segment]:
+    """Find where each tone sounds, alone or mixed with others; in one channel or in all.
 
     A tone begins and ends where its amplitude is half of its usual one, exact to 5 ms. Ask for
     tones at least 100 Hz apart.
@@ -115,7 +125,7 @@ def tone_segments(wav: Path, freqs: list[int] | tuple[int, ...]) -> list[Segment
     Returns:
         The pieces, in order of their beginning.
     """
-    samples, rate = read_wav(wav)
+    samples, rate = read_wav(wav, channel)
     found: list[Segment] = []
     for freq in freqs:
         amplitude = _amplitudes(samples, rate, freq)
@@ -141,9 +151,9 @@ def tone_segments(wav: Path, freqs: list[int] | tuple[int, ...]) -> list[Segment
     return sorted(found, key=lambda segment: (segment.from_ms, segment.freq))
 
 
-def tone_ms(wav: Path, hz: int) -> float:
-    """Return for how many ms in all a tone sounds."""
-    return sum(segment.length_ms for segment in tone_segments(wav, [hz]))
+def tone_ms(wav: Path, hz: int, channel: int | None = None) -> float:
+    """Return for how many ms in all a tone sounds, in one channel or in all of them mixed."""
+    return sum(segment.length_ms for segment in tone_segments(wav, [hz], channel))
 
 
 def _likeness(one: Samples, other: Samples) -> float:

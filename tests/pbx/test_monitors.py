@@ -1,12 +1,13 @@
 """A MixMonitor is closed and opened anew when somebody else comes to talk, where that is needed."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from callrec_pbx.domain.facts import RecordingFacts
-from callrec_pbx.domain.words import RecordingState
+from callrec_pbx.domain.words import Channels, RecordingState
 from callrec_pbx.pbx.asterisk.actions import Action, Monitor
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.asterisk.link import Reply
@@ -195,3 +196,36 @@ async def test_a_reminder_tone_outlives_a_restart(switch: Switch) -> None:
     switch.monitors.place({"b": {"agent", "caller"}})
     await switch.handed_on()
     assert switch.done == ["StopMixMonitor id7", "MixMonitor i(CALLREC_MONITOR)B(15)a"]
+
+
+SIDES = "r(/rec/one.left.wav)t(/rec/one.right.wav)"
+
+
+async def test_both_directions_apart(switch: Switch) -> None:
+    """It is noted on the channel before the start, and an opened one anew goes on with all."""
+    switch.event("BridgeEnter", "agent")
+    switch.event("BridgeEnter", "caller")
+    await switch.monitors.start(replace(FACTS, channels=Channels.STEREO), PATH, 0)
+    await switch.handed_on()
+    assert switch.done == [
+        "Setvar ",
+        f"MixMonitor i(CALLREC_MONITOR){SIDES}",
+        "StopMixMonitor id1",
+        f"MixMonitor i(CALLREC_MONITOR){SIDES}a",
+    ]
+
+
+async def test_both_directions_apart_adopted(switch: Switch) -> None:
+    switch.monitors.adopt("agent", Monitor("PJSIP/301-1", "id7"), PATH, 15, sides=True)
+    switch.monitors.place({"b": {"agent", "caller"}})
+    await switch.handed_on()
+    assert switch.done == ["StopMixMonitor id7", f"MixMonitor i(CALLREC_MONITOR)B(15){SIDES}a"]
+
+
+async def test_not_started_when_it_cannot_be_noted(switch: Switch) -> None:
+    """Or the next listener would open it anew without its sides."""
+    switch.fail = {"Setvar"}
+    with pytest.raises(ActionFailedError):
+        await switch.monitors.start(replace(FACTS, channels=Channels.STEREO), PATH, 0)
+    assert switch.done == ["Setvar "]
+    assert switch.monitors._running == {}

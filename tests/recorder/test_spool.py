@@ -1,6 +1,7 @@
 """Facts go to the disk first, then to the catalogue, and never on the event loop."""
 
 import asyncio
+import threading
 from collections.abc import MutableMapping
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from callrec_pbx.domain.facts import RecordingFacts
 from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.recorder import spool as spools
 from callrec_pbx.recorder.spool import Spool
@@ -106,3 +108,30 @@ async def test_free_bytes(spool: Spool) -> None:
     with pytest.raises(FileNotFoundError):
         await gone.free_bytes()
     await gone.close()
+
+
+async def test_a_recording_is_finished_by_one_at_a_time(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two would write the same temporary file; another recording does not wait for them."""
+    begun: list[RecordingFacts] = []
+    go_on = threading.Event()
+
+    def slow(store: RecordingStore, facts: RecordingFacts, *, wait_s: float) -> RecordingFacts:
+        begun.append(facts)
+        if facts == one:
+            assert go_on.wait(10)
+        return facts
+
+    monkeypatch.setattr(spools, "finish", slow)
+    one = recording(1, state=RecordingState.FAILED)
+    again, other = replace(one, reason="no_audio"), recording(2, state=RecordingState.CAPTURED)
+    tasks = [asyncio.ensure_future(spool.finish(facts, 0.0)) for facts in (one, again)]
+    await until(lambda: begun == [one])
+    assert await spool.finish(other, 0.0) == other
+    assert begun == [one, other]
+    go_on.set()
+    assert await asyncio.gather(*tasks) == [one, again]
+    assert begun == [one, other, again]
+    del tasks
+    await until(lambda: not spool._locks)

@@ -12,7 +12,17 @@ from callrec_pbx.storage.serial import CallSidecar
 from callrec_pbx.storage.store import RecordingStore
 from tests.catalogue.tables import dump
 
-PERSONAL = ("+4930123456", "Agent Smith", "201", "Ærø", "\\u00c6", "PJSIP", "blind", "+49301000")
+PERSONAL = (
+    "+4930123456",
+    "Agent Smith",
+    "201",
+    "Ærø",
+    "\\u00c6",
+    "PJSIP",
+    "blind",
+    "+49301000",
+    "boss@example.com",
+)
 """What must be nowhere after pruning."""
 
 

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from callrec_pbx.domain.facts import (
     CallFacts,
     ConsentFacts,
+    Explanation,
+    Inherited,
     LegFacts,
     PauseFacts,
     RecordingFacts,
+    Step,
 )
 from callrec_pbx.domain.words import (
     Consent,
@@ -22,9 +25,19 @@ from callrec_pbx.domain.words import (
     Mode,
     Outcome,
     RecordingState,
+    Tried,
 )
 
 START = datetime(2026, 3, 1, 9, 0, 0, 123456, UTC)
+
+WHY = Explanation(
+    steps=(
+        Step("tenant", Tried.PASSED),
+        Step("rule", Tried.NO_MATCH, "private: user boss@example.com"),
+        Step("rule", Tried.MATCHED, "sales"),
+    ),
+    settings=(Inherited("consent", "opt_out", "rule sales"), Inherited("whisper", "true", "site")),
+)
 
 _IDS = st.text("0123456789abcdefghijklmnopqrstuvwxyz", min_size=20, max_size=32)
 _TIMES = st.datetimes(
@@ -85,6 +98,8 @@ def a_call(number: int = 1, at: datetime = START, **changes: Any) -> CallFacts:
         "reason": "rule",
         "rule": "sales",
         "policy_version": "p1",
+        "tenant": "default",
+        "explanation": WHY,
         "legs": (
             LegFacts(
                 f"{number}.1",
@@ -147,6 +162,11 @@ def a_recording(
         "policy_version": "p1",
         "mode": Mode.ALWAYS_PAUSABLE,
         "consent": ConsentMode.OPT_OUT,
+        "line": "201",
+        "tenant": "default",
+        "site": "Berlin",
+        "department": "Sales",
+        "explanation": WHY,
         "retention_days": 30,
         "delete_after": at + timedelta(days=30, seconds=65),
         "pauses": (PauseFacts(10_000, 14_000),),

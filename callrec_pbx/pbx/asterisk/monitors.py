@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from callrec_pbx.domain.facts import RecordingFacts
+from callrec_pbx.domain.words import Channels
 from callrec_pbx.pbx.asterisk import actions
 from callrec_pbx.pbx.asterisk.actions import Action, Monitor
 from callrec_pbx.pbx.asterisk.framing import Message
@@ -39,6 +40,7 @@ class Running:
     """One MixMonitor.
 
     Attributes:
+        sides: Whether both directions are written apart too.
         peers: Whom the leg has talked with since it was opened.
         stale: Somebody else has come while it was paused.
         hidden: Events of a renewal, which mean nothing to anybody else.
@@ -47,6 +49,7 @@ class Running:
     monitor: Monitor
     path: str = ""
     reminder_s: int = 0
+    sides: bool = False
     peers: set[str] = field(default_factory=set)
     paused: bool = False
     stale: bool = False
@@ -92,9 +95,11 @@ class Monitors:
                 return True
         return False
 
-    def adopt(self, leg: str, monitor: Monitor, path: str, reminder_s: int = 0) -> None:
+    def adopt(
+        self, leg: str, monitor: Monitor, path: str, reminder_s: int = 0, sides: bool = False
+    ) -> None:
         """Take over what an earlier connection has started."""
-        self._running.setdefault(leg, Running(monitor, path, reminder_s))
+        self._running.setdefault(leg, Running(monitor, path, reminder_s, sides))
 
     def place(self, bridges: dict[str, set[str]]) -> None:
         """Take over where all legs are, by bridge."""
@@ -128,12 +133,15 @@ class Monitors:
     async def start(self, recording: RecordingFacts, path: str, reminder_s: int) -> None:
         """Begin to write a leg's audio."""
         leg, peers = recording.leg, self._peers(recording.leg)
+        channel, sides = recording.channel, recording.channels is Channels.STEREO
         self._starting.add(leg)
         try:
-            reply = await self._act(actions.start(recording.channel, path, reminder_s))
+            if sides:
+                await self._act(actions.note_sides(channel, path))
+            reply = await self._act(actions.start(channel, path, reminder_s, sides=sides))
             if leg in self._starting:  # else it has hung up, which may be read before the reply
-                monitor = Monitor(recording.channel, reply.get("MixMonitorID", ""))
-                self._running[leg] = Running(monitor, path, reminder_s, peers)
+                monitor = Monitor(channel, reply.get("MixMonitorID", ""))
+                self._running[leg] = Running(monitor, path, reminder_s, sides, peers)
         finally:
             self._starting.discard(leg)
 
@@ -195,7 +203,9 @@ class Monitors:
             raise
         await asyncio.sleep(GAP_S)
         channel = running.monitor.channel
-        again = actions.start(channel, running.path, running.reminder_s, append=True)
+        again = actions.start(
+            channel, running.path, running.reminder_s, append=True, sides=running.sides
+        )
         try:
             reply = await self._act(again)
         except PbxError:
