@@ -18,6 +18,7 @@ from callrec_pbx.cli.common import (
     shown_time,
     site,
 )
+from callrec_pbx.cli.explanation import print_settings, print_steps
 from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.storage.serial import (
     call_to_dict,
@@ -78,7 +79,7 @@ def show(
     recording: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show one recording with its call, legs, consents and pauses."""
+    """Show one recording with its call, legs, consents and pauses, and why it was made."""
     with site(ctx) as here:
         found = find_recording(here.engine, recording)
         if as_json:
@@ -196,3 +197,8 @@ def _print_parts(found: Found) -> None:
     for table in (legs, consents, pauses):
         if table.row_count:
             console().print(table)
+    explanation = found.recording.explanation
+    if not explanation.steps:
+        explanation = found.call.explanation
+    print_steps(explanation.steps)
+    print_settings(explanation.settings)

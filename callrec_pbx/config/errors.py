@@ -1,7 +1,8 @@
-"""What is wrong with the configuration, said so that the administrator can mend it."""
+"""What is wrong with a file, said so that the administrator can mend it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +11,8 @@ class Problem:
 
     Attributes:
         source: The file, or the environment variable, that says it.
-        key: Dotted key, with number and name of the rule; empty when it is about the whole file.
+        key: Dotted key, with number and name of the table in a list (`rule 2 "support"`); empty
+            when it is about the whole file.
         value: The value as shown to people; None when there is none or it must not be shown.
         text: What is wrong with it.
         remedy: What to do.
@@ -28,8 +30,8 @@ class Problem:
         return f"{self.source}:{key} {self.text}; {self.remedy}"
 
 
-class ConfigError(Exception):
-    """The configuration cannot be used; the administrator must mend what the message names."""
+class ProblemsError(Exception):
+    """A file that people write cannot be used; they must mend what the message names."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -38,6 +40,10 @@ class ConfigError(Exception):
     @classmethod
     def one(
         cls, source: object, text: str, remedy: str, key: str = "", value: str | None = None
-    ) -> "ConfigError":
+    ) -> Self:
         """Build an error of a single problem."""
         return cls([Problem(str(source), key, value, text, remedy)])
+
+
+class ConfigError(ProblemsError):
+    """The configuration cannot be used; the administrator must mend what the message names."""

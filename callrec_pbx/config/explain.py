@@ -1,11 +1,8 @@
 """Turning what the validator found into words that name file, key, value and remedy."""
 
 import json
-import os
-from collections.abc import Iterator
 from difflib import get_close_matches
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -13,7 +10,6 @@ from pydantic.fields import FieldInfo
 
 from callrec_pbx.config.checks import BadValueError
 from callrec_pbx.config.errors import Problem
-from callrec_pbx.config.settings import ENV_PREFIX, ENV_SEPARATOR, Settings
 
 Place = tuple[str | int, ...]
 
@@ -23,31 +19,27 @@ UNSHOWN = {"secret", "url"}
 """Settings whose values can hold a secret."""
 
 
-def stray_variables() -> Iterator[Problem]:
-    """Find environment variables that have the shape of a setting and name none."""
-    for name in sorted(os.environ):
-        section, separator, rest = name.removeprefix(ENV_PREFIX).lower().partition(ENV_SEPARATOR)
-        if not name.startswith(ENV_PREFIX) or not separator:
-            continue
-        model = _model_of(Settings.model_fields.get(section))
-        if model is None or section == "rule":
-            yield _unknown("environment", name, section, list(Settings.model_fields))
-        elif rest not in model.model_fields:
-            yield _unknown("environment", name, rest, list(model.model_fields))
+def problem_of(
+    error: dict[str, Any], document: dict[str, Any], source: str, root: type[BaseModel]
+) -> Problem:
+    """Put one of the validator's findings into words.
 
-
-def problem_of(error: dict[str, Any], document: dict[str, Any], file: Path) -> Problem:
-    """Put one of the validator's findings into words."""
+    Args:
+        error: One of pydantic's errors.
+        document: What was validated.
+        source: Where it was read.
+        root: The model of the whole document.
+    """
     place: Place = error["loc"]
-    field = _field_at(place)
-    variable = _variable_of(place)
-    source = f"environment {variable}" if variable else str(file)
-    key = _dotted(place, document)
+    field = _field_at(place, root)
+    key = dotted(place, document)
     if error["type"] == "extra_forbidden":
-        model = _model_of(_field_at(place[:-1])) or Settings
-        return _unknown(source, key, str(place[-1]), list(model.model_fields))
+        model = root if len(place) == 1 else model_of(_field_at(place[:-1], root)) or root
+        return unknown(source, key, str(place[-1]), names_of(model))
     if error["type"] == "missing":
         return Problem(source, key, None, "is missing", f"add the {_example(field)}")
+    if error["type"] == "tuple_type" and isinstance(error["input"], dict):
+        return Problem(source, key, None, "is a list of tables", f"write [[{key}]], not [{key}]")
     value = None if isinstance(error["input"], dict | BaseModel) else _shown(error["input"], place)
     reason = error.get("ctx", {}).get("error")
     if isinstance(reason, BadValueError):
@@ -60,13 +52,14 @@ def problem_of(error: dict[str, Any], document: dict[str, Any], file: Path) -> P
     return Problem(source, key, value, text, _remedy(field, error["input"]))
 
 
-def _unknown(source: str, key: str, word: str, known: list[str]) -> Problem:
+def unknown(source: str, key: str, word: str, known: list[str]) -> Problem:
+    """There is no setting of that name; perhaps one of a similar name was meant."""
     near = get_close_matches(word, known, 1, NEAR)
     remedy = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
     return Problem(source, key, None, "there is no such setting", remedy)
 
 
-def _model_of(field: FieldInfo | None) -> type[BaseModel] | None:
+def model_of(field: FieldInfo | None) -> type[BaseModel] | None:
     """The class of a section's field, or of the items of a list of tables."""
     if field is None:
         return None
@@ -76,36 +69,53 @@ def _model_of(field: FieldInfo | None) -> type[BaseModel] | None:
     return None
 
 
-def _dotted(place: Place, document: dict[str, Any]) -> str:
+def names_of(model: type[BaseModel]) -> list[str]:
+    """The names of a model's settings, as they are written."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def dotted(place: Place, document: dict[str, Any]) -> str:
     """`asterisk.port`, or `rule 3 "support" mode`."""
-    if len(place) > 1 and place[0] == "rule" and isinstance(place[1], int):
+    # The number of a plain value in a list says nothing: the value itself is shown.
+    parts = list(place)
+    while parts and isinstance(parts[-1], int) and not isinstance(_at(document, parts), dict):
+        del parts[-1]
+    words: list[str] = []
+    for position, part in enumerate(parts):
+        if isinstance(part, int):
+            words += [f"{part + 1}", *_named(_at(document, parts[: position + 1]))]
+        elif words and isinstance(parts[position - 1], str):
+            words[-1] += f".{part}"
+        else:
+            words.append(part)
+    return " ".join(words)
+
+
+def _at(document: Any, parts: list[str | int]) -> Any:
+    for part in parts:
         try:
-            name = document["rule"][place[1]]["name"]
+            document = document[part]
         except (LookupError, TypeError):
-            name = None
-        named = f" {json.dumps(name, ensure_ascii=False)}" if isinstance(name, str) else ""
-        rest = ".".join(str(part) for part in place[2:] if isinstance(part, str))
-        return f"rule {place[1] + 1}{named} {rest}".strip()
-    return ".".join(str(part) for part in place if isinstance(part, str))
+            return None
+    return document
 
 
-def _variable_of(place: Place) -> str | None:
-    """The environment variable that says it, if one does."""
-    parts = [part for part in place if isinstance(part, str)]
-    for length in (len(parts), 1):
-        wanted = (ENV_PREFIX + ENV_SEPARATOR.join(parts[:length])).upper()
-        if wanted in os.environ:
-            return wanted
-    return None
+def _named(table: Any) -> list[str]:
+    name = table.get("name") if isinstance(table, dict) else None
+    return [json.dumps(name, ensure_ascii=False)] if isinstance(name, str) else []
 
 
-def _field_at(place: Place) -> FieldInfo | None:
-    model: type[BaseModel] | None = Settings
+def _field_at(place: Place, root: type[BaseModel]) -> FieldInfo | None:
+    model: type[BaseModel] | None = root
     field: FieldInfo | None = None
     for part in place:
-        if isinstance(part, str) and model is not None and part in model.model_fields:
-            field = model.model_fields[part]
-            model = _model_of(field)
+        if isinstance(part, str) and model is not None:
+            found = [
+                field for name, field in model.model_fields.items() if part in (name, field.alias)
+            ]
+            if found:
+                field = found[0]
+                model = model_of(field)
     return field
 
 
@@ -138,5 +148,10 @@ def _remedy(field: FieldInfo | None, value: object) -> str:
 def _shown(value: object, place: Place) -> str:
     if UNSHOWN.intersection(place):
         return "(not shown)"
+    return shown_value(value)
+
+
+def shown_value(value: object) -> str:
+    """A value for an error message, cut where it is very long."""
     shown = json.dumps(value, ensure_ascii=False, default=str)
     return shown if len(shown) <= LONGEST_SHOWN else shown[: LONGEST_SHOWN - 3] + "..."

@@ -1,6 +1,5 @@
 """Reading the file and the environment."""
 
-import json
 import os
 import tomllib
 from collections.abc import Iterator
@@ -12,10 +11,10 @@ from pydantic_settings import SettingsError
 
 from callrec_pbx.audio.manifest import PromptError, PromptSet
 from callrec_pbx.config import checks
+from callrec_pbx.config.environment import stray_variables, variable_of
 from callrec_pbx.config.errors import ConfigError, Problem
-from callrec_pbx.config.explain import problem_of, stray_variables
+from callrec_pbx.config.explain import problem_of, shown_value
 from callrec_pbx.config.model import AsteriskSection
-from callrec_pbx.config.rules import rule_of
 from callrec_pbx.config.settings import Config, Settings
 from callrec_pbx.resources import resource_dir
 
@@ -23,6 +22,8 @@ DEFAULT_PATH = Path("/etc/callrec-pbx/callrec.toml")
 PATH_VARIABLE = "CALLREC_CONFIG"
 SECRET_FILE = "asterisk.secret"  # noqa: S105 - the name of the file
 EXAMPLE = Path(__file__).with_name("example.toml")
+MOVED = ("policy", "rule")
+"""Sections that a configuration had before the policy got versions."""
 
 
 def config_path(path: Path | None = None) -> Path:
@@ -81,7 +82,7 @@ def _parse(text: str, file: Path) -> dict[str, Any]:
         raise ConfigError.one(
             file,
             f"is not TOML: {error}",
-            "mend that line; text stands in quotes, a section is [name], a rule [[rule]]",
+            "mend that line; text stands in quotes, a section is [name]",
         ) from error
 
 
@@ -89,19 +90,20 @@ def _build(document: dict[str, Any], file: Path) -> Config:
     stray = list(stray_variables())
     if stray:
         raise ConfigError(stray)
+    moved = list(_moved(document, file))
+    if moved:
+        raise ConfigError(moved)
     try:
         settings = Settings(**document)
     except ValidationError as error:
         raise ConfigError(
-            problem_of(dict(item), document, file) for item in error.errors(include_url=False)
+            _problem_of(dict(item), document, file) for item in error.errors(include_url=False)
         ) from None
     except SettingsError as error:
         raise ConfigError.one(
             "environment", str(error), 'give lists and tables as JSON, such as ["a", "b"]'
         ) from None
-    problems = [*_twice_named(settings, file), *_unknown_languages(settings, file)]
-    if problems:
-        raise ConfigError(problems)
+    _check_language(settings, file)
     return Config(
         path=file,
         pbx=settings.pbx,
@@ -113,12 +115,27 @@ def _build(document: dict[str, Any], file: Path) -> Config:
         offer=settings.offer,
         retention=settings.retention,
         log=settings.log,
-        rules=tuple(
-            rule_of(rule, settings.prompts.language, settings.retention.default_days)
-            for rule in settings.rule
-        ),
-        excluded_numbers=settings.policy.excluded_numbers,
     )
+
+
+def _moved(document: dict[str, Any], file: Path) -> Iterator[Problem]:
+    """What an earlier version had in this file, and where it is now."""
+    for key in MOVED:
+        if key in document:
+            yield Problem(
+                str(file),
+                key,
+                None,
+                "the policy is kept in the catalogue, with its versions",
+                "move it into a file of its own, excluded_numbers to the top of it, and run "
+                "`callrec-pbx policy apply policy.toml`",
+            )
+
+
+def _problem_of(error: dict[str, Any], document: dict[str, Any], file: Path) -> Problem:
+    variable = variable_of(error["loc"])
+    source = f"environment {variable}" if variable else str(file)
+    return problem_of(error, document, source, Settings)
 
 
 def _with_secret(asterisk: AsteriskSection, file: Path) -> AsteriskSection:
@@ -141,20 +158,6 @@ def _with_secret(asterisk: AsteriskSection, file: Path) -> AsteriskSection:
     return asterisk.model_copy(update=update)
 
 
-def _twice_named(settings: Settings, file: Path) -> Iterator[Problem]:
-    first: dict[str, int] = {}
-    for number, rule in enumerate(settings.rule, 1):
-        if rule.name in first:
-            yield Problem(
-                str(file),
-                f'rule {number} "{rule.name}" name',
-                json.dumps(rule.name, ensure_ascii=False),
-                f"rule {first[rule.name]} has that name",
-                "give each rule a name of its own",
-            )
-        first.setdefault(rule.name, number)
-
-
 def installed_languages(sounds_dir: Path) -> list[str]:
     """Return the languages there are prompts in: the shipped ones, and those on the PBX."""
     languages: set[str] = set()
@@ -166,19 +169,14 @@ def installed_languages(sounds_dir: Path) -> list[str]:
     return sorted(languages)
 
 
-def _unknown_languages(settings: Settings, file: Path) -> Iterator[Problem]:
-    used = [("prompts.language", settings.prompts.language)] + [
-        (f'rule {number} "{rule.name}" language', rule.language)
-        for number, rule in enumerate(settings.rule, 1)
-        if rule.language is not None
-    ]
+def _check_language(settings: Settings, file: Path) -> None:
+    language = settings.prompts.language
     known = installed_languages(settings.asterisk.sounds_dir)
-    for key, language in used:
-        if language not in known:
-            yield Problem(
-                str(file),
-                key,
-                json.dumps(language, ensure_ascii=False),
-                "there are no prompts in that language",
-                f"use one of {', '.join(known)}, or import some with `callrec-pbx prompts import`",
-            )
+    if language not in known:
+        raise ConfigError.one(
+            file,
+            "there are no prompts in that language",
+            f"use one of {', '.join(known)}, or import some with `callrec-pbx prompts import`",
+            "prompts.language",
+            shown_value(language),
+        )

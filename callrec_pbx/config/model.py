@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from callrec_pbx.config import checks
-from callrec_pbx.domain.words import ConsentMode, Direction, Mode, Notice, OnTrouble
+from callrec_pbx.domain.words import OnTrouble
 
 LEAST_REMINDER_S = 10
 
@@ -183,7 +183,9 @@ class PromptsSection(Section):
     """What callers and agents hear."""
 
     language: Text = Field(
-        default="en", description="language where a rule names none", examples=["en", "de"]
+        default="en",
+        description="language where neither the policy nor people and places name one",
+        examples=["en", "de"],
     )
 
 
@@ -224,7 +226,7 @@ class RetentionSection(Section):
         default=None,
         ge=1,
         le=36500,
-        description="days until a recording is pruned when its rule does not say",
+        description="days until a recording is pruned where the policy does not say",
         examples=[90],
     )
     call_days: Whole | None = Field(
@@ -245,70 +247,3 @@ class LogSection(Section):
     format: Literal["console", "json"] = Field(
         default="console", description="for people or for programs"
     )
-
-
-class PolicySection(Section):
-    """What stands above the rules."""
-
-    excluded_numbers: Patterns = Field(
-        default=(), description="outside numbers that are never recorded", examples=["+4930123*"]
-    )
-
-
-class RuleSection(Section):
-    """One rule of the list: criteria that are left out match everything."""
-
-    name: Annotated[Text, AfterValidator(checks.name)] = Field(
-        description="name, shown with every decision", examples=["support"]
-    )
-    direction: Annotated[tuple[Direction, ...], BeforeValidator(_as_list)] = Field(
-        default=(), description="where calls come from and go to"
-    )
-    ddi: OfferedPatterns = Field(
-        default=(), description="dialled direct numbers", examples=["+4930123*"]
-    )
-    queue: OfferedPatterns = Field(default=(), description="queues", examples=["sales"])
-    line: OfferedPatterns = Field(default=(), description="lines of users", examples=["30?"])
-    number: Patterns = Field(default=(), description="outside numbers", examples=["+49*"])
-    mode: Mode = Field(description="whether to record, and who may steer it")
-    consent: ConsentMode | None = Field(default=None, description="what the other party is asked")
-    on_refusal: OnTrouble = Field(default=OnTrouble.CONTINUE, description="what a refusal does")
-    on_failure: OnTrouble = Field(
-        default=OnTrouble.CONTINUE, description="what a failed recording does"
-    )
-    whisper: bool = Field(default=True, strict=True, description="whether the agent is told")
-    notice: Notice = Field(default=Notice.BEEP, description="how an agent's key is confirmed")
-    reminder_s: Reminder = Field(
-        default=0,
-        ge=0,
-        le=90,
-        description="seconds between reminder tones: 0, or 10 to 90",
-        examples=[15],
-    )
-    resume_after_s: Whole = Field(
-        default=0,
-        ge=0,
-        le=86400,
-        description="seconds after which a pause ends by itself",
-        examples=[120],
-    )
-    retention_days: Whole | None = Field(
-        default=None,
-        ge=1,
-        le=36500,
-        description="days until the recording is pruned",
-        examples=[90],
-    )
-    language: Text | None = Field(
-        default=None, description="language of the prompts", examples=["de"]
-    )
-
-    @model_validator(mode="after")
-    def _complete(self) -> "RuleSection":
-        if self.mode is not Mode.NEVER and self.consent is None:
-            raise checks.BadValueError(
-                "consent is missing from a rule that records",
-                'say what the other party is asked: consent = "none", "announce", "opt_out" '
-                'or "opt_in"',
-            )
-        return self

@@ -13,14 +13,10 @@ from callrec_pbx.config.model import (
     KeysSection,
     LogSection,
     OfferSection,
-    PolicySection,
     PromptsSection,
     RecordingsSection,
     RetentionSection,
-    RuleSection,
 )
-from callrec_pbx.config.rules import policy_of
-from callrec_pbx.domain.policy import Policy, Rule
 
 ENV_PREFIX = "CALLREC_"
 ENV_SEPARATOR = "__"
@@ -42,8 +38,6 @@ class Settings(BaseSettings):
     offer: OfferSection = OfferSection()
     retention: RetentionSection = RetentionSection()
     log: LogSection = LogSection()
-    policy: PolicySection = PolicySection()
-    rule: tuple[RuleSection, ...] = Field(default=(), description="the rules, in order")
 
     @classmethod
     def settings_customise_sources(
@@ -64,8 +58,6 @@ class Config:
 
     Attributes:
         path: The file it was read from.
-        rules: The rules in order, complete: what they leave open is filled in.
-        excluded_numbers: Patterns of outside numbers that are never recorded.
     """
 
     path: Path
@@ -78,9 +70,3 @@ class Config:
     offer: OfferSection = field(default_factory=OfferSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
     log: LogSection = field(default_factory=LogSection)
-    rules: tuple[Rule, ...] = ()
-    excluded_numbers: tuple[str, ...] = ()
-
-    def policy(self) -> Policy:
-        """Build the domain's policy; its version follows from its content alone."""
-        return policy_of(self.rules, self.excluded_numbers)

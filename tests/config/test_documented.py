@@ -13,7 +13,7 @@ MANUAL = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def settings() -> list[tuple[str, str]]:
-    """All settings as (section, name); the rule's under `rule`."""
+    """All settings as (section, name)."""
     found = []
     for section, field in Settings.model_fields.items():
         kinds = (field.annotation, *get_args(field.annotation))
@@ -30,7 +30,7 @@ def test_the_manual_mentions_it(section: str, name: str) -> None:
     text = MANUAL.read_text()
     part = text
     if section:
-        heading = f"## `[[{section}]]`" if section == "rule" else f"## `[{section}]`"
+        heading = f"## `[{section}]`"
         assert heading in text
         part = text.split(heading)[1].split("\n## ")[0]
     assert f"`{name}`" in part
@@ -39,7 +39,5 @@ def test_the_manual_mentions_it(section: str, name: str) -> None:
 @pytest.mark.parametrize(("section", "name"), settings())
 def test_the_example_mentions_it(section: str, name: str) -> None:
     text = EXAMPLE.read_text()
-    if section == "rule":
-        return
     part = text.split(f"[{section}]")[1].split("\n[")[0] if section else text
-    assert f"{name} = " in part or name in {"secret", "rule"}
+    assert f"{name} = " in part or name == "secret"

@@ -1,39 +1,15 @@
 """The configuration file and the environment."""
 
-import re
 from datetime import time
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from callrec_pbx.config import Config, ConfigError, load_config, parse_config
 from callrec_pbx.config.load import EXAMPLE
-from callrec_pbx.config.model import RuleSection
-from callrec_pbx.domain.policy import CallInQuestion
-from callrec_pbx.domain.words import ConsentMode, Direction, Mode, OnTrouble, Outcome
-from callrec_pbx.resources import resource_dir
+from callrec_pbx.domain.words import OnTrouble
 
 FILE = Path("/etc/callrec-pbx/callrec.toml")
-
-RULES = """
-[policy]
-excluded_numbers = ["+49800*"]
-
-[[rule]]
-name = "board"
-line = "301"
-mode = "never"
-
-[[rule]]
-name = "support"
-direction = ["inbound", "internal"]
-queue = ["support", "sup*"]
-mode = "always_pausable"
-consent = "opt_out"
-language = "de"
-reminder_s = 15
-"""
 
 
 def read(text: str) -> Config:
@@ -55,53 +31,36 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_example_is_the_defaults_and_its_comments_are_too() -> None:
     example = EXAMPLE.read_text()
     assert read(example) == read("")
-    settings = [
+    uncommented = "\n".join(
         line.removeprefix("# ")
         for line in example.splitlines()
-        if not line.startswith("# [[rule]]")
-    ]
-    before_rules = "\n".join(settings).split("The rules, in order")[0]
-    uncommented = "\n".join(
-        line for line in before_rules.splitlines() if line.startswith("[") or " = " in line
+        if line.startswith("[") or " = " in line
     )
     config = read(uncommented)
     assert config.keys == read("").keys
+    assert config.retention.default_days == 90
 
 
-def test_the_examples_rules_can_be_used() -> None:
-    text = EXAMPLE.read_text()
-    rules = text[text.index("# [[rule]]") :]
-    config = read("\n".join(line.removeprefix("#").strip() for line in rules.splitlines()))
-    assert [rule.name for rule in config.rules] == ["board", "support", "rest"]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[rule]]\nname = 'a'\nmode = 'never'",
+        "[[rule]]\nnonsense = 1",
+        "[policy]\nexcluded_numbers = ['+49800*']",
+        "[policy]",
+        "rule = []",
+    ],
+)
+def test_a_policy_in_the_configuration_is_refused_with_where_it_belongs(text: str) -> None:
+    said = problem(text)
+    assert said.startswith(f"{FILE}: ")
+    assert "the policy is kept in the catalogue" in said
+    assert "`callrec-pbx policy apply policy.toml`" in said
 
 
-def test_rules_reach_the_domain_complete() -> None:
-    config = read(RULES + "[retention]\ndefault_days = 90\n[prompts]\nlanguage = 'sv'\n")
-    board, support = config.rules
-    assert (board.line, board.mode, board.language) == (("301",), Mode.NEVER, "sv")
-    assert support.direction == (Direction.INBOUND, Direction.INTERNAL)
-    assert support.queue == ("support", "sup*")
-    assert support.consent is ConsentMode.OPT_OUT
-    assert (support.language, support.retention_days, support.reminder_s) == ("de", 90, 15)
-    decision = config.policy().decide(
-        CallInQuestion(Direction.INBOUND, "302", queue="support", numbers=("+491",))
-    )
-    assert (decision.outcome, decision.rule) == (Outcome.RECORDED, "support")
-    assert decision.policy_version == config.policy().version
-    excluded = config.policy().decide(CallInQuestion(None, None, numbers=("+498001",)))
-    assert excluded.outcome is Outcome.EXCLUDED
-
-
-def test_the_version_follows_from_the_rules_alone() -> None:
-    version = read(RULES).policy().version
-    assert version == read("[log]\nlevel = 'debug'\n" + RULES).policy().version
-    assert version == read(RULES.replace('line = "301"', 'line = ["301"]')).policy().version
-    assert version != read(RULES.replace('"301"', '"302"')).policy().version
-    assert version != read(RULES.replace("+49800*", "+49801*")).policy().version
-
-
-def test_a_rule_may_forget_its_retention_default() -> None:
-    assert read(RULES).rules[1].retention_days is None
+def test_both_parts_of_an_old_policy_are_named() -> None:
+    said = problem("[policy]\n[[rule]]\nname = 'a'").splitlines()
+    assert [line.split(": ")[1] for line in said] == ["policy", "rule"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +70,7 @@ def test_a_rule_may_forget_its_retention_default() -> None:
         ("[asterisk]\nport = true", ["asterisk.port = true", "number"]),
         ("[asterisk]\nhosst = 'x'", ["asterisk.hosst", "did you mean host?"]),
         ("bogus = 1", ["bogus: there is no such setting", "known are"]),
-        ("[[rules]]\nname = 'a'", ["rules: there is no such setting", "did you mean rule?"]),
+        ("[[asterisk]]\nport = 1", ["asterisk", "valid dictionary"]),
         ("pbx = 'freeswitch'", ['pbx = "freeswitch"', "use one of asterisk"]),
         ("[asterisk]\nhost = 'a\\r\\nb'", ["asterisk.host", "not a host name"]),
         ("[asterisk]\nusername = 'a]b'", ["asterisk.username", "manager user"]),
@@ -133,25 +92,6 @@ def test_a_rule_may_forget_its_retention_default() -> None:
         ("[retention]\nrun_at = 315", ["retention.run_at = 315", "03:15"]),
         ("[retention]\ndefault_days = 0", ["retention.default_days = 0", "90"]),
         ("[log]\nformat = 'xml'", ['log.format = "xml"', "console, json"]),
-        ("[policy]\nexcluded_numbers = ['_0X.']", ["policy.excluded_numbers", "dialplan pattern"]),
-        ("[[rule]]\nmode = 'never'", ["rule 1 name: is missing"]),
-        ("[[rule]]\nname = 'a'", ['rule 1 "a" mode: is missing', "such as never"]),
-        ("[[rule]]\nname = 'a'\nmode = 'allways'", ['rule 1 "a" mode = "allways"', "always?"]),
-        ("[[rule]]\nname = 'a'\nmode = 'always'", ['rule 1 "a"', "consent is missing", "opt_in"]),
-        ("[[rule]]\nname = 'a'\nmode = 'never'\nreminder_s = 5", ['rule 1 "a" reminder_s = 5']),
-        ("[[rule]]\nname = 'a'\nmode = 'never'\nreminder_s = 91", ['rule 1 "a" reminder_s = 91']),
-        ("[[rule]]\nname = 'a'\nmode = 'never'\nnumber = '0[1-9]'", ['"a" number', "pattern"]),
-        ("[[rule]]\nname = 'a'\nmode = 'never'\nline = '3#1'", ['"a" line = "3#1"', "no offer"]),
-        ("[[rule]]\nname = 'a'\nmode = 'never'\nqueue = 'a@b'", ['"a" queue', "no offer"]),
-        ("[[rule]]\nname = 'a'\nmode = 'never'\nddi = ['4', '5:6']", ['"a" ddi', "no offer"]),
-        ("[[rule]]\nname = 'a'\nmode = 'never'\nlanguage = 'fr'", ['"a" language = "fr"', "sv"]),
-        ("[[rule]]\nname = 'a'\nmode = 'never'\ndirecton = 'x'", ['"a" directon', "direction?"]),
-        ("[[rule]]\nname = 'a'\nmode = 'never'\nwhisper = 'no'", ['rule 1 "a" whisper = "no"']),
-        ("[[rule]]\nname = ' '\nmode = 'never'", ["rule 1", "name", "60 printable"]),
-        (
-            "[[rule]]\nname = 'a'\nmode = 'never'\n[[rule]]\nname = 'a'\nmode = 'never'",
-            ['rule 2 "a" name', "rule 1 has that name"],
-        ),
         ("a = 1\n[asterisk\nb = 1", ["is not TOML", "line 2"]),
     ],
 )
@@ -161,25 +101,6 @@ def test_a_bad_value_names_file_key_value_and_remedy(text: str, parts: list[str]
     assert "; " in said
     for part in parts:
         assert part in said
-
-
-def test_a_rule_may_name_what_an_offer_keeps_and_nothing_else() -> None:
-    """What the dialplan leaves out of an offer could never match."""
-    dialplan = (resource_dir("dialplan") / "asterisk" / "extensions.conf").read_text()
-    for criterion, argument in (("line", 2), ("ddi", 3), ("queue", 4)):
-        (kept,) = re.findall(rf"FILTER\(([^,]+),\$\{{ARG{argument}\}}\)", dialplan)
-        for character in map(chr, range(33, 127)):
-            rule = {"name": "a", "mode": "never", criterion: f"a{character}"}
-            if re.fullmatch(f"[{kept}?]", character):
-                assert getattr(RuleSection.model_validate(rule), criterion) == (f"a{character}",)
-            else:
-                with pytest.raises(ValidationError):
-                    RuleSection.model_validate(rule)
-
-
-def test_a_number_may_be_any_address() -> None:
-    rule = "[[rule]]\nname = 'a'\nmode = 'never'\nnumber = ['*31#*', 'sip:anna@example.org']"
-    assert read(rule).rules[0].number == ("*31#*", "sip:anna@example.org")
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -218,6 +139,7 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CALLREC_ASTERISK__PORT", "x", "environment CALLREC_ASTERISK__PORT: asterisk.port"),
         ("CALLREC_ASTERISK__PROT", "1", "CALLREC_ASTERISK__PROT: there is no such setting"),
         ("CALLREC_ASTERSIK__PORT", "1", "did you mean asterisk?"),
+        ("CALLREC_POLICY__EXCLUDED_NUMBERS", "[]", "there is no such setting"),
         ("CALLREC_ASTERISK__TRUNKS", "a", "JSON"),
     ],
 )

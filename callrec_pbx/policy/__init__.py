@@ -1,0 +1,1 @@
+"""The policy as administrators keep it: written, versioned, checked against what law expects."""
