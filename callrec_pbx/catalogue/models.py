@@ -5,6 +5,7 @@ A pruned row keeps `pruned_at`, `pruned_by` and `prune_reason`, its tombstone.
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -18,10 +19,13 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from callrec_pbx.domain.facts import Explanation
 from callrec_pbx.domain.words import (
+    Channels,
     Consent,
     ConsentMode,
     Direction,
@@ -32,6 +36,7 @@ from callrec_pbx.domain.words import (
     Outcome,
     RecordingState,
 )
+from callrec_pbx.storage.serial import explanation_from_dict, explanation_to_dict
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -60,7 +65,30 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _word(kind: type[StrEnum], name: str) -> Enum:
+class ExplanationJson(TypeDecorator[Explanation]):
+    """Why a decision is what it is, kept as JSON in the sidecars' format."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: Explanation | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy passes it
+    ) -> dict[str, Any] | None:
+        """Write it as a sidecar does."""
+        return None if value is None else explanation_to_dict(value)
+
+    def process_result_value(
+        self,
+        value: Any | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy passes it
+    ) -> Explanation | None:
+        """Read it as from a sidecar."""
+        return None if value is None else explanation_from_dict(value)
+
+
+def word_column(kind: type[StrEnum], name: str) -> Enum:
     """A column that takes the words of an enumeration; others are refused by a CHECK."""
     return Enum(
         kind,
@@ -91,8 +119,14 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012
         str: Text(),
         datetime: UtcDateTime(),
+        Explanation: ExplanationJson(),
         list[str]: JSON(),
     }
+
+
+_NO_TEXT = text("''")
+_NO_EXPLANATION = text("'{}'")
+"""What rows have that are older than their column."""
 
 
 class Tombstoned:
@@ -116,7 +150,7 @@ class Call(Tombstoned, Base):
     call_id: Mapped[str] = mapped_column(_id(), primary_key=True)
     pbx_ids: Mapped[list[str]]
     started_at: Mapped[datetime]
-    direction: Mapped[Direction | None] = mapped_column(_word(Direction, "direction"))
+    direction: Mapped[Direction | None] = mapped_column(word_column(Direction, "direction"))
     a_number: Mapped[str]
     a_name: Mapped[str]
     b_number: Mapped[str]
@@ -125,11 +159,13 @@ class Call(Tombstoned, Base):
     queue: Mapped[str]
     answered_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
-    outcome: Mapped[Outcome | None] = mapped_column(_word(Outcome, "outcome"))
+    outcome: Mapped[Outcome | None] = mapped_column(word_column(Outcome, "outcome"))
     reason: Mapped[str]
     rule: Mapped[str]
     policy_version: Mapped[str]
     merged_into: Mapped[str] = mapped_column(_id())
+    tenant: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    explanation: Mapped[Explanation] = mapped_column(server_default=_NO_EXPLANATION)
     transfers: Mapped[list[str]]
 
 
@@ -145,7 +181,7 @@ class Leg(Base):
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     leg: Mapped[str]
     channel: Mapped[str]
-    kind: Mapped[LegKind] = mapped_column(_word(LegKind, "kind"))
+    kind: Mapped[LegKind] = mapped_column(word_column(LegKind, "kind"))
     line: Mapped[str]
     number: Mapped[str]
     name: Mapped[str]
@@ -166,8 +202,8 @@ class ConsentRow(Base):
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     party: Mapped[str]
     number: Mapped[str]
-    mode: Mapped[ConsentMode] = mapped_column(_word(ConsentMode, "mode"))
-    outcome: Mapped[Consent] = mapped_column(_word(Consent, "outcome"))
+    mode: Mapped[ConsentMode] = mapped_column(word_column(ConsentMode, "mode"))
+    outcome: Mapped[Consent] = mapped_column(word_column(Consent, "outcome"))
     prompt: Mapped[str]
     prompt_sha256: Mapped[str]
     prompt_version: Mapped[str]
@@ -195,7 +231,7 @@ class Recording(Tombstoned, Base):
     leg: Mapped[str]
     channel: Mapped[str]
     owner: Mapped[str]
-    state: Mapped[RecordingState] = mapped_column(_word(RecordingState, "state"))
+    state: Mapped[RecordingState] = mapped_column(word_column(RecordingState, "state"))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -203,14 +239,22 @@ class Recording(Tombstoned, Base):
     reason: Mapped[str]
     rule: Mapped[str]
     policy_version: Mapped[str]
-    mode: Mapped[Mode] = mapped_column(_word(Mode, "mode"))
-    consent: Mapped[ConsentMode] = mapped_column(_word(ConsentMode, "consent"))
-    on_failure: Mapped[OnTrouble] = mapped_column(_word(OnTrouble, "on_failure"))
-    notice: Mapped[Notice] = mapped_column(_word(Notice, "notice"))
+    mode: Mapped[Mode] = mapped_column(word_column(Mode, "mode"))
+    consent: Mapped[ConsentMode] = mapped_column(word_column(ConsentMode, "consent"))
+    on_failure: Mapped[OnTrouble] = mapped_column(word_column(OnTrouble, "on_failure"))
+    notice: Mapped[Notice] = mapped_column(word_column(Notice, "notice"))
     resume_after_s: Mapped[int]
     language: Mapped[str]
     retention_days: Mapped[int | None]
     delete_after: Mapped[datetime | None]
+    channels: Mapped[Channels] = mapped_column(
+        word_column(Channels, "channels"), server_default=Channels.MIXED.value
+    )
+    line: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    tenant: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    site: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    department: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    explanation: Mapped[Explanation] = mapped_column(server_default=_NO_EXPLANATION)
     audio_ms: Mapped[int | None]
     size: Mapped[int | None] = mapped_column(BigInteger())
     sha256: Mapped[str]

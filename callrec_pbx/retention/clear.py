@@ -2,13 +2,21 @@
 
 from dataclasses import replace
 
-from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.domain.facts import CallFacts, Explanation, RecordingFacts
 from callrec_pbx.domain.words import RecordingState
 
 
 def cleared_recording(recording: RecordingFacts) -> RecordingFacts:
     """The tombstone's facts: ids, times, length, size, checksum, rule."""
-    return replace(recording, state=RecordingState.PRUNED, channel="", owner="")
+    return replace(
+        recording,
+        state=RecordingState.PRUNED,
+        channel="",
+        owner="",
+        line="",
+        # Its steps name users and lines.
+        explanation=Explanation(),
+    )
 
 
 def cleared_call(call: CallFacts) -> CallFacts:
@@ -21,6 +29,7 @@ def cleared_call(call: CallFacts) -> CallFacts:
         c_number="",
         ddi="",
         transfers=(),
+        explanation=Explanation(),
         legs=tuple(replace(leg, channel="", line="", number="", name="") for leg in call.legs),
         consents=tuple(replace(consent, number="") for consent in call.consents),
     )

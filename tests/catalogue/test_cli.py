@@ -202,7 +202,7 @@ def test_a_catalogue_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 def test_migrate(tmp_path: Path) -> None:
     callrec = configured(tmp_path, f"sqlite:///{tmp_path}/new.db", tmp_path)
     assert callrec("migrate", "--json").json == {
-        "before": None, "after": "0001", "changed": True,
+        "before": None, "after": "0002", "changed": True,
     }  # fmt: skip
     assert callrec("migrate", "--json").json["changed"] is False
     with sqlite3.connect(tmp_path / "new.db") as raw:

@@ -4,6 +4,7 @@ import re
 import shutil
 import sqlite3
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,21 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect, select
 from sqlalchemy.schema import CreateTable
 
 from callrec_pbx import resources
-from callrec_pbx.catalogue import migrate
+from callrec_pbx.catalogue import migrate, rows
 from callrec_pbx.catalogue.engine import CatalogueError, make_engine
 from callrec_pbx.catalogue.models import Base
+from callrec_pbx.catalogue.people_models import VersionKind
+from callrec_pbx.domain.facts import Explanation
+from callrec_pbx.domain.people import Tenant
+from callrec_pbx.domain.words import Channels, Switch
+from callrec_pbx.people.change import document
+from callrec_pbx.people.history import changes_of
+from callrec_pbx.people.load import load_people
+from callrec_pbx.people.versions import versions
 
 
 def table_names(url: str) -> list[str]:
@@ -47,13 +56,87 @@ def test_the_words_allowed_are_those_of_the_models(engine: Engine) -> None:
 
 
 def test_upgrade_downgrade_upgrade(url: str) -> None:
-    assert migrate.current(url) == migrate.head() == "0001"
+    assert migrate.current(url) == migrate.head() == "0002"
     migrate.upgrade(url)
     migrate.downgrade(url, "base")
     assert migrate.current(url) is None
     assert table_names(url) == ["alembic_version"]
     migrate.upgrade(url)
     assert migrate.current(url) == migrate.head()
+
+
+FIRST_CALL = """INSERT INTO call VALUES ('c1', '["1.1"]', '2026-03-01 09:00:00.000000', 'inbound',
+    '+4930123456', 'Ann', '201', '201', '', '', NULL, NULL, 'recorded', 'rule', 'sales', 'p1', '',
+    '[]', NULL, '', '')"""
+FIRST_RECORDING = """INSERT INTO recording VALUES ('r1', 'c1', '1.2', 'PJSIP/201', '201', 'stored',
+    '2026-03-01 09:00:00.000000', NULL, NULL, 0, '', 'sales', 'p1', 'always', 'none', 'continue',
+    'beep', 0, 'en', 30, NULL, 1000, 16044, 'ab', 0, NULL, '', '')"""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> str:
+    """A catalogue of the first schema with a call and a recording."""
+    url = f"sqlite:///{tmp_path}/old.db"
+    migrate.upgrade(url, "0001")
+    with sqlite3.connect(tmp_path / "old.db") as raw:
+        raw.execute(FIRST_CALL)
+        raw.execute(FIRST_RECORDING)
+    raw.close()
+    return url
+
+
+def raw_rows(path: Path) -> dict[str, list[Any]]:
+    with sqlite3.connect(path) as raw:
+        found = {
+            table: raw.execute(f"SELECT * FROM {table}").fetchall()
+            for table in ("call", "recording")
+        }
+    raw.close()
+    return found
+
+
+def test_old_rows_have_no_explanation_and_are_mixed(old: str) -> None:
+    migrate.upgrade(old)
+    engine = migrate.open_current(old)
+    with engine.begin() as connection:
+        calls = connection.execute(select(rows.CALL)).mappings().all()
+        recordings = connection.execute(select(rows.RECORDING)).mappings().all()
+        (call,) = rows.calls_of(connection, calls)
+        (recording,) = rows.recordings_of(connection, recordings)
+    engine.dispose()
+    assert (call.call.a_name, call.call.tenant) == ("Ann", "")
+    assert call.call.explanation == recording.recording.explanation == Explanation()
+    assert recording.recording.channels is Channels.MIXED
+    places = (recording.recording.line, recording.recording.site, recording.recording.department)
+    assert places == ("", "", "")
+
+
+def test_going_back_keeps_calls_and_recordings(old: str, tmp_path: Path) -> None:
+    before = raw_rows(tmp_path / "old.db")
+    migrate.upgrade(old)
+    migrate.downgrade(old, "0001")
+    assert raw_rows(tmp_path / "old.db") == before
+    assert set(table_names(old)) == {
+        "alembic_version", "call", "consent", "leg", "pause", "recording",
+    }  # fmt: skip
+    migrate.upgrade(old)
+
+
+def test_it_begins_with_one_tenant_whose_recording_is_off(engine: Engine) -> None:
+    with engine.begin() as connection:
+        people = load_people(connection)
+        (first,) = versions(connection)
+        (change,) = changes_of(connection, first.version)
+    assert people.tenants == {"default": Tenant("default")}
+    assert people.tenants["default"].recording is Switch.OFF_NEW
+    assert (first.version, first.author, first.kind) == (
+        1, "callrec-pbx migrate", VersionKind.PEOPLE,
+    )  # fmt: skip
+    assert abs(datetime.now(UTC) - first.at) < timedelta(minutes=5)
+    assert (str(change), change.after) == (
+        "tenant default added",
+        document(people.tenants["default"]),
+    )
 
 
 def test_a_new_database_is_not_for_others_to_read(tmp_path: Path) -> None:
@@ -141,7 +224,7 @@ def test_the_wheels_copy_is_found_first(tmp_path: Path, monkeypatch: pytest.Monk
     package = tmp_path / "callrec_pbx"
     shutil.copytree(resources.resource_dir("migrations"), package / "_data" / "migrations")
     monkeypatch.setattr(resources, "_PACKAGE", package)
-    assert migrate.head() == "0001"
+    assert migrate.head() == "0002"
     migrate.upgrade(f"sqlite:///{tmp_path}/catalogue.db")
 
 

@@ -1,0 +1,111 @@
+"""The one sequence of versions: changes of the policy and of people and places take from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from sqlalchemy import Connection, RowMapping, Table, func, insert, select
+
+from callrec_pbx.catalogue.people_models import PolicyVersionRow, VersionKind
+
+POLICY_VERSION = cast(Table, PolicyVersionRow.__table__)
+
+_SELECT = select(*(column for column in POLICY_VERSION.c if column.name != "document"))
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What is known of a version, without its document."""
+
+    version: int
+    at: datetime
+    author: str
+    comment: str
+    kind: VersionKind
+    changes: tuple[str, ...]
+    restored_from: int | None = None
+
+
+def lock(connection: Connection) -> int:
+    """Keep every other change out until the transaction ends; begin a change with it.
+
+    What is read after it is what the next version follows on. On SQLite the transaction has the
+    lock from its beginning.
+
+    Returns:
+        The current version, 0 where there is none.
+    """
+    last = select(POLICY_VERSION.c.version).order_by(POLICY_VERSION.c.version.desc()).limit(1)
+    connection.execute(last.with_for_update()).all()
+    # Asked again: while it waited, another may have added one.
+    return current_version(connection)
+
+
+def current_version(connection: Connection) -> int:
+    """The number of the newest version, 0 where there is none."""
+    newest = connection.execute(select(func.max(POLICY_VERSION.c.version))).scalar_one()
+    return newest or 0
+
+
+def next_version(
+    connection: Connection,
+    author: str,
+    comment: str,
+    kind: VersionKind,
+    *,
+    changes: Sequence[str] = (),
+    document: dict[str, Any] | None = None,
+    restored_from: int | None = None,
+    at: datetime | None = None,
+) -> int:
+    """Write a new version, in the transaction of the change that it is for.
+
+    Args:
+        connection: Of a writing transaction; if it is rolled back, there is no version either.
+        author: Who made the change.
+        comment: Why, empty for no reason given.
+        kind: What was changed.
+        changes: A line for each change, for people to read.
+        document: The policy text as JSON-able values, for a change of the policy.
+        restored_from: The version that a rollback brings back.
+        at: When; now if it is not given.
+
+    Returns:
+        Its number.
+    """
+    version = lock(connection) + 1
+    connection.execute(
+        insert(POLICY_VERSION).values(
+            version=version,
+            at=at or datetime.now(UTC),
+            author=author,
+            comment=comment,
+            kind=kind,
+            changes=list(changes),
+            document=document,
+            restored_from=restored_from,
+        )
+    )
+    return version
+
+
+def versions(
+    connection: Connection, kind: VersionKind | None = None, limit: int = 50
+) -> list[Version]:
+    """The newest versions, newest first; of one kind, or of all."""
+    query = _SELECT.order_by(POLICY_VERSION.c.version.desc()).limit(limit)
+    if kind is not None:
+        query = query.where(POLICY_VERSION.c.kind == kind)
+    return [_version(row) for row in connection.execute(query).mappings()]
+
+
+def find_version(connection: Connection, version: int) -> Version | None:
+    """The version of that number."""
+    query = _SELECT.where(POLICY_VERSION.c.version == version)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else _version(row)
+
+
+def _version(row: RowMapping) -> Version:
+    return Version(**(dict(row) | {"changes": tuple(row["changes"])}))

@@ -1,0 +1,45 @@
+"""`callrec-pbx recordings show`: why a recording was made."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from callrec_pbx.catalogue import rows
+from callrec_pbx.catalogue.rows import RecordingRow
+from callrec_pbx.domain.facts import Explanation, Inherited, Step
+from callrec_pbx.domain.words import Tried
+from callrec_pbx.storage.serial import CallSidecar
+from tests.catalogue.cli import configured
+from tests.catalogue.conftest import engine, url
+from tests.storage.samples import a_call, a_recording, an_id
+
+__all__ = ["engine", "url"]
+
+WHY = Explanation(
+    (Step("tenant", Tried.PASSED, "default"), Step("rule", Tried.NO_MATCH, "[bold]board: line")),
+    (Inherited("consent", "opt_out", "site Stockholm"),),
+)
+
+
+def flat(text: str) -> str:
+    return " ".join(text.replace("│", " ").split())
+
+
+def test_the_steps_and_settings_of_a_recording_are_shown(
+    tmp_path: Path, url: str, engine: Engine
+) -> None:
+    callrec = configured(tmp_path, url, tmp_path)
+    of_call = Explanation((Step("rule", Tried.MATCHED, "of the call"),))
+    with engine.begin() as connection:
+        rows.write(connection, [CallSidecar(replace(a_call(), explanation=of_call))])
+        rows.write(connection, [RecordingRow(replace(a_recording(), explanation=WHY))])
+    text = flat(callrec("recordings", "show", an_id(1)).out)
+    assert "tenant passed default" in text
+    assert "rule no match [bold]board: line" in text
+    assert "consent opt_out site Stockholm" in text
+    assert "of the call" not in text
+    with engine.begin() as connection:
+        unexplained = replace(a_recording(), explanation=Explanation())
+        rows.write(connection, [RecordingRow(unexplained)])
+    assert "rule matched of the call" in flat(callrec("recordings", "show", an_id(1)).out)
