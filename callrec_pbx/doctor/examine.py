@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from callrec_pbx.config import Config, ConfigError, config_path, load_config
-from callrec_pbx.doctor import ami, local, pbx
+from callrec_pbx.doctor import ami, local, pbx, policy
 from callrec_pbx.doctor.finding import Finding, fail, ok, warn
 from callrec_pbx.doctor.probe import PbxProbe
 from callrec_pbx.pbx.asterisk.link import AmiLink
@@ -14,8 +14,8 @@ PbxCheck = Callable[[PbxProbe, Config], AsyncIterator[Finding]]
 
 LOCAL = (
     local.check_config,
-    local.check_rules,
     local.check_catalogue,
+    policy.check_policy,
     local.check_disk,
     local.check_prompts,
 )

@@ -9,21 +9,13 @@ from callrec_pbx.audio.prompts import verify
 from callrec_pbx.catalogue import migrate
 from callrec_pbx.config import Config
 from callrec_pbx.doctor.finding import Finding, fail, ok, warn
-from callrec_pbx.domain.policy import Rule
-from callrec_pbx.domain.words import ConsentMode, Mode
 
 MB = 1 << 20
 PLENTY = 5
 """Free space below this many times the least is worth a warning."""
 
-NEEDED_ALWAYS = ("unavailable", "paused", "resumed", "started", "discarded")
-NEEDED_FOR = {
-    ConsentMode.NONE: (),
-    ConsentMode.ANNOUNCE: ("announce",),
-    ConsentMode.OPT_OUT: ("announce_opt_out", "declined"),
-    ConsentMode.OPT_IN: ("announce_opt_in", "accepted", "declined"),
-}
-"""Prompts without which a rule cannot do what it says."""
+NEEDED = ("unavailable", "paused", "resumed", "started", "discarded")
+"""Prompts that are played whatever the policy says."""
 
 
 def check_config(config: Config) -> Iterator[Finding]:
@@ -39,33 +31,7 @@ def check_config(config: Config) -> Iterator[Finding]:
     if secret_file is not None and secret_file.exists() and secret_file.stat().st_mode & 0o007:
         yield warn("config", f"{secret_file}: everybody can read it", f"chmod 640 {secret_file}")
         return
-    yield ok("config", f"{config.path}: can be read, {len(config.rules)} rules")
-
-
-def check_rules(config: Config) -> Iterator[Finding]:
-    """There are rules, and each can be reached."""
-    if not any(rule.mode is not Mode.NEVER for rule in config.rules):
-        yield warn(
-            "rules",
-            "no rule records anything",
-            f"add a [[rule]] to {config.path}; docs/configuration.md has examples",
-        )
-        return
-    everything = next((n for n, rule in enumerate(config.rules) if _matches_all(rule)), None)
-    hidden = [] if everything is None else config.rules[everything + 1 :]
-    if hidden:
-        names = ", ".join(rule.name for rule in hidden)
-        yield warn(
-            "rules",
-            f'never reached, as "{config.rules[everything or 0].name}" matches every call: {names}',
-            "move the rule that matches every call to the end",
-        )
-        return
-    yield ok("rules", f"policy {config.policy().version}")
-
-
-def _matches_all(rule: Rule) -> bool:
-    return not (rule.direction or rule.ddi or rule.queue or rule.line or rule.number)
+    yield ok("config", f"{config.path}: can be read")
 
 
 def check_catalogue(config: Config) -> Iterator[Finding]:
@@ -114,29 +80,16 @@ def check_prompts(config: Config) -> Iterator[Finding]:
     except PromptError as error:
         yield fail("prompts", str(error), remedy)
         return
-    missing = sorted(
-        f"{language}/{name}"
-        for language, name in _needed(config)
-        if prompts.find(name, language) is None
-        and prompts.find(name, config.prompts.language) is None
-    )
+    language = config.prompts.language
+    missing = [name for name in NEEDED if prompts.find(name, language) is None]
     if missing:
         yield fail(
             "prompts",
-            f"rules need prompts that are not in {folder}: {', '.join(missing)}",
-            "import them with `callrec-pbx prompts import`, or choose another language",
+            f"there is no {language} prompt for {', '.join(missing)} in {folder}",
+            "import them with `callrec-pbx prompts import`, or choose another prompts.language",
         )
         return
     yield ok("prompts", f"{len(prompts.prompts)} in {folder}, as the manifest says")
-
-
-def _needed(config: Config) -> set[tuple[str, str]]:
-    needed = {(config.prompts.language, name) for name in NEEDED_ALWAYS}
-    for rule in config.rules:
-        if rule.mode is not Mode.NEVER:
-            names = [*NEEDED_FOR[rule.consent], *(["whisper"] if rule.whisper else [])]
-            needed.update((rule.language, name) for name in names)
-    return needed
 
 
 def prompt_files(folder: Path) -> list[Path]:

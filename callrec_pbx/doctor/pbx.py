@@ -19,10 +19,13 @@ from callrec_pbx.setup.prompts import MARK_FILE
 from callrec_pbx.setup.templates import STALE_S
 
 MODULES = {
+    "app_chanspy": "notices to all parties, and the reminder tone",
     "app_exec": "ExecIf",
     "app_mixmonitor": "MixMonitor",
+    "app_originate": "notices to all parties",
     "app_playback": "Playback",
     "app_read": "Read",
+    "app_senddtmf": "notices of the listener",
     "app_stack": "Gosub",
     "app_userevent": "UserEvent",
     "app_waitforcond": "WaitForCondition",
@@ -42,6 +45,9 @@ ENTRIES = (
     ("callrec-whisper", "s"),
     ("callrec-key", "pause"),
     ("callrec-end", "s"),
+    ("callrec-tell", "s"),
+    ("callrec-voicemail", "s"),
+    ("callrec-profile", "s"),
 )
 BUILTIN = ("blindxfer", "atxfer", "disconnect", "parkcall", "automixmon", "automon")
 OWN = ("callrec-pause", "callrec-start", "callrec-discard")

@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -67,11 +68,14 @@ async def demonstrate(screen: Screen, output: Path, picture: Path | None) -> Non
             screen.output(listener.cli(*command))
         if picture:
             screen.save(picture, "make demo")
+        screen.chapter("Why call (a) was recorded")
+        (recording,) = _of(recordings, call_a)
+        screen.output(listener.cli("recordings", "show", recording.recording_id))
         screen.chapter("The sidecar of call (a)")
         kept = _keep(house, _of(recordings, call_a), output)
         for file in kept:
             if file.suffix == ".json":
-                screen.console.print_json(json.dumps(json.loads(file.read_text())))
+                screen.console.print_json(json.dumps(_shortened(file)))
         screen.chapter("The audio of call (a)")
         for file in kept:
             screen.output(os.path.relpath(file))
@@ -95,6 +99,14 @@ def _show(title: str, found: list[Check], screen: Screen) -> list[Check]:
         table.add_row(Text(check.what), Text(check.found), sign)
     screen.console.print(table)
     return found
+
+
+def _shortened(sidecar: Path) -> dict[str, Any]:
+    """What a sidecar says, without the reasons of the decisions."""
+    document: dict[str, Any] = json.loads(sidecar.read_text())
+    for part in ("recording", "call"):
+        document[part]["explanation"] = "..."
+    return document
 
 
 def _keep(house: House, recordings: list[RecordingFacts], output: Path) -> list[Path]:

@@ -36,20 +36,22 @@ url = "sqlite:///{catalogue}"
 
 """
 
-RULES = """\
+POLICY = """\
+[[tenant]]
+name = "default"
+retention_days = 90
+
 [[rule]]
 name = "calls-from-outside"
 direction = "inbound"
 mode = "always_pausable"
 consent = "opt_out"
-retention_days = 90
 
 [[rule]]
 name = "calls-to-outside"
 direction = "outbound"
 mode = "always_pausable"
 consent = "announce"
-retention_days = 90
 """
 
 
@@ -100,6 +102,25 @@ class House:
             note(f"{made} files put in place, {changed} of the PBX's own changed")
         with screen.step("callrec-pbx migrate") as note:
             note(cli("migrate").strip())
+        with screen.step("callrec-pbx tenant acknowledge, tenant recording on"):
+            cli("tenant", "set", "default", "--country", "GB")
+            known = json.loads(cli("tenant", "acknowledge", "--show", "--json"))
+            version = known["text_version"]
+            cli(
+                "tenant",
+                "acknowledge",
+                "--who",
+                "Demo <demo@example.com>",
+                "--text-version",
+                version,
+            )
+            cli("tenant", "recording", "on")
+        with screen.step("callrec-pbx policy apply") as note:
+            policy = self.listener.folder / "policy.toml"
+            policy.write_text(POLICY)
+            cli("policy", "apply", str(policy), "--comment", "the demo's rules")
+            checked = cli("policy", "check").splitlines()[0]
+            note(f"{POLICY.count('[[rule]]')} rules; {checked}")
         with screen.step("callrec-pbx run"):
             await self.listener.up()
         with screen.step("callrec-pbx doctor"):
@@ -116,7 +137,6 @@ class House:
                 recordings=listener.recordings,
                 catalogue=listener.catalogue,
             )
-            + RULES
         )
 
     async def _stop(self) -> None:

@@ -11,15 +11,22 @@ import pytest
 import pytest_asyncio
 
 from callrec_pbx.catalogue import migrate
+from callrec_pbx.catalogue.people_models import Entity
 from callrec_pbx.config import load_config
 from callrec_pbx.doctor.examine import examine
 from callrec_pbx.doctor.finding import Finding, Status
+from callrec_pbx.domain.words import Switch
+from callrec_pbx.people.changes import changing
+from callrec_pbx.policy.document import parse
+from callrec_pbx.policy.store import save
 from callrec_pbx.setup.apply import apply
 from callrec_pbx.setup.asterisk import plan_setup
+from tests.acknowledged import switch_on
 from tests.bed.asterisk import AsteriskServer
 from tests.bed.bed import Bed
 
 VERSION = (22, 10)
+RULES = "[[rule]]\nname = 'all'\nmode = 'always'\nconsent = 'opt_out'\n"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,6 +64,19 @@ class Patient:
         assert findings[0].remedy
         return findings[0]
 
+    def decide(self, policy: str, *, on: bool = True) -> None:
+        """Make that text the policy, and switch recording on or off."""
+        engine = migrate.open_current(load_config(self.toml).catalogue.url)
+        try:
+            switch_on(engine)
+            with changing(engine, author="test") as changes:
+                changes.set(Entity.TENANT, ("default",), {"country": "NO"})
+                if not on:
+                    changes.switch_recording("default", Switch.OFF_NEW)
+            save(engine, parse(policy, "test"), "test")
+        finally:
+            engine.dispose()
+
     def edit(self, path: Path, change: Callable[[str], str]) -> None:
         before = path.read_text()
         after = change(before)
@@ -89,14 +109,15 @@ async def healthy() -> AsyncIterator[Patient]:
         f"[asterisk]\nport = {pbx.ami_port}\nconfig_dir = '{pbx.etc}'\ndata_dir = '{pbx.data}'\n"
         f"trunks = ['trunk']\n[recordings]\ndirectory = '{bed.dir}/spool'\n"
         f"[catalogue]\nurl = 'sqlite:///{bed.dir}/catalogue.db'\n"
-        "[[rule]]\nname = 'all'\nmode = 'always'\nconsent = 'opt_out'\n"
     )
     config = load_config(toml)
     apply(plan_setup(config, VERSION))
     migrate.upgrade(config.catalogue.url)
+    patient = Patient(pbx, toml)
+    patient.decide(RULES)
     await pbx.start()
     try:
-        yield Patient(pbx, toml)
+        yield patient
     finally:
         await bed.stop()
 
@@ -115,4 +136,5 @@ async def patient(healthy: Patient) -> AsyncIterator[Patient]:
     for path, (content, mode) in kept.items():
         path.write_bytes(content)
         path.chmod(mode)
+    healthy.decide(RULES)
     await healthy.reload()

@@ -15,7 +15,7 @@ from callrec_pbx.config import load_config
 from callrec_pbx.doctor import access
 from callrec_pbx.doctor.examine import examine
 from callrec_pbx.doctor.finding import Status
-from tests.doctor.conftest import Patient
+from tests.doctor.conftest import RULES, Patient
 
 
 async def test_a_sound_set_up(patient: Patient) -> None:
@@ -24,7 +24,7 @@ async def test_a_sound_set_up(patient: Patient) -> None:
     ill = [f for findings in found.values() for f in findings if f.status is not Status.OK]
     assert ill == []
     assert set(found) == {
-        *("config", "rules", "catalogue", "disk", "prompts", "ami", "ami_rights", "ami_events"),
+        *("config", "catalogue", "policy", "disk", "prompts", "ami", "ami_rights", "ami_events"),
         *("ami_timestamps", "recorder", "modules", "dialplan", "keys", "key_clash", "spool"),
         *("prompt_access", "trunks", "clock", "heartbeat"),
     }
@@ -63,14 +63,19 @@ async def test_nobody_listens(patient: Patient) -> None:
 
 
 async def test_no_rules(patient: Patient) -> None:
-    patient.edit(patient.toml, lambda text: text.partition("[[rule]]")[0])
-    assert "[[rule]]" in (await patient.complaint("rules", Status.WARN)).remedy
+    patient.decide("")
+    assert "policy apply" in (await patient.complaint("policy", Status.WARN)).remedy
+
+
+async def test_recording_is_off(patient: Patient) -> None:
+    patient.decide(RULES, on=False)
+    assert "recording on" in (await patient.complaint("policy", Status.WARN)).remedy
 
 
 async def test_a_rule_that_is_never_reached(patient: Patient) -> None:
-    rule = "[[rule]]\nname = 'late'\nline = '1'\nmode = 'never'\n"
-    patient.edit(patient.toml, lambda text: text + rule)
-    assert "late" in (await patient.complaint("rules", Status.WARN)).seen
+    patient.decide(RULES + "[[rule]]\nname = 'late'\nline = '1'\nmode = 'never'\n")
+    findings = (await patient.examine())["policy"]
+    assert any("late" in finding.seen for finding in findings), findings
 
 
 async def test_a_missing_and_a_stale_schema(patient: Patient, tmp_path: Path) -> None:
@@ -132,7 +137,8 @@ async def test_a_prompt_that_rules_need(patient: Patient) -> None:
         )
         for path, content in files.items():
             path.with_name(path.name.replace("opt_out", "other")).write_bytes(content)
-        assert "en/announce_opt_out" in (await patient.complaint("prompts")).seen
+        findings = (await patient.examine())["policy"]
+        assert any("announce_opt_out" in finding.seen for finding in findings), findings
     finally:
         (sounds / "manifest.json").write_text(manifest)
         for path, content in files.items():
