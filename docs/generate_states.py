@@ -35,8 +35,9 @@ CONSENT = """\
 ## Consent of a party
 
 `ask`: the call flow is told to play the announcement. `cannot_ask`: it had stopped waiting for
-that decision. The other inputs are the meaning of its report: what was played to its end counts
-as `announced`, a key as `accepted` or `declined`. A refusal is final.
+that decision. `menu_accepted`: it has agreed in the administrator's own menu. The other inputs are
+the meaning of the call flow's report: what was played to its end counts as `announced`, a key as
+`accepted` or `declined`. A refusal is final.
 """
 
 RECORDING = """\
