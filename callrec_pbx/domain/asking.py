@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from callrec_pbx.domain import consent, events, selecting
+from callrec_pbx.domain import consent, events, selecting, voicemail
 from callrec_pbx.domain.call import Call, Leg
 from callrec_pbx.domain.commands import AnswerOffer, Command, SaveCall
-from callrec_pbx.domain.facts import ConsentFacts
-from callrec_pbx.domain.words import Consent, ConsentMode, Direction, LegKind
+from callrec_pbx.domain.facts import ConsentFacts, Decision
+from callrec_pbx.domain.words import Consent, ConsentMode, Direction, LegKind, OnTrouble
 
 if TYPE_CHECKING:
     from callrec_pbx.domain.calls import Calls
@@ -19,17 +19,19 @@ def call_offered(calls: "Calls", event: events.CallOffered) -> Commands:
         return []
     leg = calls.leg_of(event.who, event.at)
     call = leg.call
+    left = voicemail.left(leg, event.at)
     note_offer(call, leg, event)
+    wish = note_menu(calls, leg, event)
     decision = call.decision = selecting.decide(calls, call, event.line)
     # This offer says who is called now; the call as a whole may have begun otherwise.
     outbound = event.direction is Direction.OUTBOUND
     asks = ConsentMode.NONE
     if decision.may_record and not call.refused:
         asks = decision.consent
-    prompt = calls.prompts.find(consent.PROMPT_FOR.get(asks, ""), decision.language)
+    prompt = consent.announcement(calls.prompts, asks, decision.announcement, decision.language)
     if prompt is None:
         asks = ConsentMode.NONE  # fail closed: without an announcement nobody was asked
-    ask_caller = asks if _is_to_be_asked(call, leg) else ConsentMode.NONE
+    ask_caller = asks if _is_to_be_asked(call, leg, asks) else ConsentMode.NONE
     if ask_caller is not ConsentMode.NONE:
         leg.consent = consent.after(leg.consent, consent.ASK)
     whisper = "whisper" if decision.whisper and not call.refused and not outbound else ""
@@ -41,18 +43,57 @@ def call_offered(calls: "Calls", event: events.CallOffered) -> Commands:
         callee=LegKind.OUTSIDE if outbound else LegKind.LINE,
         prompt=prompt.name if prompt else "",
         whisper=whisper,
-        language=prompt.language if prompt else decision.language,
-        on_refusal=decision.on_refusal,
+        language=prompt.language if prompt else (wish or decision).language,
+        on_refusal=(wish or decision).on_refusal,
+        refused=wish is not None and _ends_refused(wish, event),
     )
-    return [answer, SaveCall(call.facts())]
+    commands: Commands = [answer, SaveCall(call.facts()), *left]
+    return commands + (selecting.consider_all(calls, call, event.at) if wish else [])
 
 
-def _is_to_be_asked(call: Call, leg: Leg) -> bool:
-    """Whether the leg that is offered is the party whose consent counts, and is not asked yet.
+def note_menu(calls: "Calls", leg: Leg, event: events.CallOffered) -> Decision | None:
+    """Keep what a party has answered in the administrator's own menu.
+
+    Returns:
+        What would be done with the call if nobody had refused; None when the menu said nothing.
+    """
+    said = event.outer_consent
+    if said is None:
+        return None
+    call = leg.call
+    wish = selecting.decide_unrefused(calls, call, event.line)
+    before = leg.consent
+    agreed = said is Consent.ACCEPTED
+    leg.consent = consent.after(before, consent.MENU_ACCEPTED if agreed else said.value)
+    if leg.consent is not before:
+        evidence = ConsentFacts(
+            party=leg.leg,
+            number=leg.number or leg.line,
+            mode=wish.consent,
+            outcome=leg.consent,
+            prompt=consent.OUTER_MENU,
+        )
+        call.keep_evidence(evidence)
+    if said is Consent.DECLINED:
+        call.refuse(consent.DECLINED_BY_MENU)
+    return wish
+
+
+def _ends_refused(wish: Decision, event: events.CallOffered) -> bool:
+    declined = event.outer_consent is Consent.DECLINED
+    return declined and wish.may_record and wish.on_refusal is OnTrouble.HANG_UP
+
+
+def _is_to_be_asked(call: Call, leg: Leg, mode: ConsentMode) -> bool:
+    """Whether the leg that is offered is the party whose consent counts, and is still to be asked.
+
+    Whoever has only been told of the recording is asked when that is not enough for another line.
 
     An agent who consults a colleague about an outside call is not, nor is a local channel.
     """
-    if leg.consent is not Consent.UNASKED or leg.kind is LegKind.OTHER:
+    evidence = call.consent_of(leg.leg)
+    asked = evidence.mode if evidence is not None else ConsentMode.NONE
+    if consent.is_enough(leg.consent, asked, mode) or leg.kind is LegKind.OTHER:
         return False
     if leg.kind is LegKind.OUTSIDE:
         return True
@@ -71,12 +112,13 @@ def note_offer(call: Call, leg: Leg, event: events.CallOffered) -> None:
         call.a_number = leg.number if leg.kind is not LegKind.LINE else (leg.line or leg.number)
         call.a_name = leg.name
         call.b_number = event.dialled or event.ddi or (event.line or "")
-        call.ddi = event.ddi
     elif call.direction is Direction.INTERNAL and direction is not Direction.INTERNAL:
         # A call between colleagues is handed on to the outside: now other rules count.
         call.direction = direction
         call.b_number = event.dialled or call.b_number
+    call.ddi = call.ddi or event.ddi
     call.queue = event.queue or call.queue
+    call.offered_queue = event.queue
     call.line = event.line
 
 
@@ -103,7 +145,7 @@ def note_consent(calls: "Calls", leg: Leg, event: events.ConsentReported) -> boo
     leg.consent = consent.after(before, evidence.outcome.value)
     if leg.consent is before:
         return False
-    call.consents = [c for c in call.consents if c.party != leg.leg] + [evidence]
+    call.keep_evidence(evidence)
     refusal = consent.refusal(leg.consent, event.mode, event.completed)
     if refusal:
         call.refuse(refusal)

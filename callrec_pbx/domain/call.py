@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
+from callrec_pbx.domain import consent
 from callrec_pbx.domain.facts import CallFacts, ConsentFacts, Decision, Explanation, LegFacts
 from callrec_pbx.domain.policy import CallInQuestion, Policy
 from callrec_pbx.domain.recording import Recording
 from callrec_pbx.domain.words import (
     CallState,
     Consent,
+    ConsentMode,
     Direction,
     LegKind,
     Outcome,
@@ -18,6 +21,9 @@ from callrec_pbx.domain.words import (
 NO_TALK_MS = 1000
 """A conversation shorter than this (ms) which could not be recorded counts as none."""
 
+KEPT = {RecordingState.CAPTURED, RecordingState.STORED, RecordingState.INTERRUPTED}
+"""States of a recording of which there is audio."""
+
 TABLE: dict[tuple[CallState, str], CallState] = {
     (CallState.RINGING, "bridged"): CallState.TALKING,
     (CallState.RINGING, "refused"): CallState.REFUSED,
@@ -26,6 +32,18 @@ TABLE: dict[tuple[CallState, str], CallState] = {
     (CallState.TALKING, "ended"): CallState.ENDED,
     (CallState.REFUSED, "ended"): CallState.ENDED,
 }
+
+
+class Hindrance(NamedTuple):
+    """Why a leg is not recorded.
+
+    Attributes:
+        decision: What the policy says of that leg; None where it was not asked.
+    """
+
+    outcome: Outcome
+    reason: str
+    decision: Decision | None = None
 
 
 @dataclass(slots=True)
@@ -46,6 +64,8 @@ class Leg:
     recording: Recording | None = None
     question: CallInQuestion | None = None
     """What the running recording was decided on."""
+    direct: bool | None = None
+    """Whether the line was called itself, and not through a queue; None before it talks."""
     demanded: bool = False
     awaits_key: bool = False
     offline_paused: bool = False
@@ -94,6 +114,8 @@ class Call:
     c_number: str = ""
     ddi: str = ""
     queue: str = ""
+    offered_queue: str = ""
+    """The queue of the latest offer: a call keeps its queue, but is not always in it."""
     policy: Policy | None = None
     """Decides for the whole call: the one that was current when it was first asked."""
     decision: Decision | None = None
@@ -111,7 +133,7 @@ class Call:
     gone: list[LegFacts] = field(default_factory=list)
     consents: list[ConsentFacts] = field(default_factory=list)
     recordings: list[Recording] = field(default_factory=list)
-    skipped: dict[str, tuple[Outcome, str]] = field(default_factory=dict)
+    skipped: dict[str, Hindrance] = field(default_factory=dict)
     transfers: list[str] = field(default_factory=list)
 
     def move(self, input_: str) -> None:
@@ -161,6 +183,7 @@ class Call:
         self.c_number = self.c_number or other.c_number
         self.ddi = self.ddi or other.ddi
         self.queue = self.queue or other.queue
+        self.offered_queue = self.offered_queue or other.offered_queue
         self.decision = self.decision or other.decision
         self.policy = self.policy or other.policy
         self.answered_at = self.answered_at or other.answered_at
@@ -187,14 +210,20 @@ class Call:
         self.move("ended")
         if self.outcome is None:
             self.outcome, self.reason = self._outcome(self.ended_at or self.started_at)
+            self.decision = self._deciding() or self.decision
+
+    def _deciding(self) -> Decision | None:
+        """The decision that the outcome follows from, where that is not the offer's."""
+        if self.outcome is Outcome.RECORDED:
+            return next((r.decision for r in self.recordings if r.state in KEPT), None)
+        for hindrance in self.skipped.values():
+            if (hindrance.outcome, hindrance.reason) == (self.outcome, self.reason):
+                return hindrance.decision
+        return None
 
     def _outcome(self, at: datetime) -> tuple[Outcome, str]:
         states = {r.state for r in self.recordings}
-        kept = states & {
-            RecordingState.CAPTURED,
-            RecordingState.STORED,
-            RecordingState.INTERRUPTED,
-        }
+        kept = states & KEPT
         if self.withdrawn:
             return Outcome.DISCARDED, "consent_withdrawn"
         failures = [r for r in self.recordings if r.state is RecordingState.FAILED]
@@ -202,7 +231,7 @@ class Call:
             failures = [r for r in failures if r.reason not in ("leg_gone", "no_audio")]
         if failures:
             return Outcome.FAILED, failures[0].reason
-        missed = [reason for outcome, reason in self.skipped.values() if outcome is Outcome.MISSED]
+        missed = [h.reason for h in self.skipped.values() if h.outcome is Outcome.MISSED]
         if kept:
             if RecordingState.INTERRUPTED in kept:
                 return Outcome.RECORDED, "interrupted"
@@ -221,7 +250,8 @@ class Call:
         if missed:
             return Outcome.MISSED, missed[0]
         if self.skipped:
-            return next(iter(self.skipped.values()))
+            first = next(iter(self.skipped.values()))
+            return first.outcome, first.reason
         if self.decision is not None and not self.decision.may_record:
             return self.decision.outcome, self.decision.reason
         return Outcome.NOT_SELECTED, "no_recordable_leg"
@@ -246,8 +276,22 @@ class Call:
         return "consent_withdrawn" if self.withdrawn else self.refused_by
 
     def consent_of(self, leg: str) -> ConsentFacts | None:
-        """The evidence kept for that party, if it was asked."""
-        return next((c for c in self.consents if c.party == leg), None)
+        """The latest evidence kept for that party, if it was asked."""
+        return next((c for c in reversed(self.consents) if c.party == leg), None)
+
+    def satisfies(self, party: Leg, mode: ConsentMode) -> bool:
+        """Whether what came of asking that party is enough for a rule of that mode."""
+        evidence = self.consent_of(party.leg)
+        asked = evidence.mode if evidence is not None else ConsentMode.NONE
+        return consent.satisfies(party.consent, asked, mode)
+
+    def keep_evidence(self, evidence: ConsentFacts) -> None:
+        """Keep what came of asking a party, beside what came of asking it for less."""
+        self.consents = [
+            known
+            for known in self.consents
+            if (known.party, known.mode) != (evidence.party, evidence.mode)
+        ] + [evidence]
 
     def parties_of(self, bridge: dict[str, Leg]) -> list[Leg]:
         """Who must have been asked before a leg in that bridge may be recorded.

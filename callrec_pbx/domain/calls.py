@@ -2,7 +2,8 @@
 
 Here is who is where: legs, bridges, calls that merge and end. What follows from it stands beside:
 `asking` (offer and consent), `selecting` (whether to record), `steering` and `progress` (what is
-done to a recording, and what came of it), `keys`, `restart`.
+done to a recording, and what came of it), `telling` (of it to the parties), `keys`, `voicemail`,
+`profiles`, `restart`.
 
 Nothing here raises for an event that comes late, twice, or about something unknown; such events
 are counted in `Calls.ignored`.
@@ -13,7 +14,17 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from callrec_pbx.domain import asking, events, keys, progress, restart, selecting, steering
+from callrec_pbx.domain import (
+    asking,
+    events,
+    keys,
+    profiles,
+    progress,
+    restart,
+    selecting,
+    steering,
+    voicemail,
+)
 from callrec_pbx.domain.call import Call, Leg
 from callrec_pbx.domain.commands import (
     Command,
@@ -71,6 +82,9 @@ class Calls:
             events.LegUnbridged: self._leg_unbridged,
             events.CallTransferred: self._call_transferred,
             events.KeyPressed: self._key_pressed,
+            events.VoicemailReached: partial(voicemail.reached, self),
+            events.ProfileDialled: partial(profiles.dialled, self),
+            events.ProfileSwitched: partial(profiles.switched, self),
             events.RecordingStarted: partial(progress.recording_started, self),
             events.RecordingPaused: partial(progress.recording_paused, self),
             events.RecordingResumed: partial(progress.recording_resumed, self),
@@ -87,6 +101,24 @@ class Calls:
         """Take one event and say what is to be done, in order."""
         return self._handlers[type(event)](event)
 
+    def adopt(self, policy: Policy, at: datetime) -> Commands:
+        """Decide new calls by another policy; calls under way keep theirs.
+
+        Only a tenant's recording that has been switched off at once ends recordings that run.
+        """
+        self.policy = policy
+        return selecting.stop_switched_off(self, at)
+
+    def running(self, tenant: str) -> int:
+        """How many recordings of that tenant the PBX writes now."""
+        count = 0
+        for recording in self.recordings.values():
+            if not recording.over:
+                # By the name it began under, too: a call may go on under an older policy.
+                owner = self.policy.tenant_of(recording.decision, recording.line)
+                count += tenant in (recording.decision.tenant, owner.name if owner else "")
+        return count
+
     def leg_of(self, who: events.Who, at: datetime, call: Call | None = None) -> Leg:
         """The leg spoken of; when it is new, made in that call or in the one the PBX names."""
         leg = self.legs.get(who.leg)
@@ -102,7 +134,17 @@ class Calls:
             call = Call(self.new_id(at), [who.ref], at)
             self.calls[call.call_id] = call
             self.by_ref[who.ref] = call
-        leg = Leg(who.leg, who.channel, who.kind, who.line, who.number, who.name, at, call)
+        leg = Leg(
+            leg=who.leg,
+            channel=who.channel,
+            kind=who.kind,
+            line=who.line,
+            number=who.number,
+            name=who.name,
+            created_at=at,
+            call=call,
+            trunk=who.trunk,
+        )
         self.legs[who.leg] = leg
         self.departed.pop(who.leg, None)
         call.live[who.leg] = leg
@@ -131,10 +173,11 @@ class Calls:
         if self.has_left(event.who.leg, "bridged"):
             return []
         leg = self.leg_of(event.who, event.at)
+        commands = voicemail.left(leg, event.at)
         self.enter_bridge(leg, event.bridge, event.holding, event.at)
         if not leg.bridge:
-            return []
-        commands = self.merge_by(leg, event.who.ref, event.at)
+            return commands
+        commands += self.merge_by(leg, event.who.ref, event.at)
         bridge = self.bridges[event.bridge]
         for member in list(bridge.values()):
             commands += self.merge(leg.call, member.call, event.at)

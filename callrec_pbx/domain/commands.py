@@ -17,6 +17,7 @@ class AnswerOffer:
         whisper: Name of the whisper prompt, empty for none.
         prompt: Name of the announcement, empty for none.
         on_refusal: Whether a refusal ends the call.
+        refused: The party has refused already, and that ends the call.
     """
 
     leg: str
@@ -28,6 +29,7 @@ class AnswerOffer:
     whisper: str
     language: str
     on_refusal: OnTrouble
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,39 @@ class SaveCall:
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """Tell the PBX what came of an agent's key; `prompt` is played to the agent, if not empty."""
+    """Tell the PBX what came of an agent's key.
+
+    Attributes:
+        prompt: Played to the agent, if not empty.
+        tell: Played to all parties of the conversation, if not empty.
+    """
 
     leg: str
     channel: str
     result: KeyResult
     prompt: str
+    language: str
+    tell: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TellParties:
+    """Play a prompt to all parties of the conversation that the leg is in."""
+
+    leg: str
+    channel: str
+    prompt: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchProfile:
+    """Make the profile with that code the active one of the line's user, and say so."""
+
+    line: str
+    code: str
+    leg: str
+    channel: str
     language: str
 
 
@@ -141,6 +170,8 @@ Command = (
     | SaveRecording
     | SaveCall
     | AnswerKey
+    | TellParties
+    | SwitchProfile
     | HangUpCall
     | SetTimer
     | CancelTimer

@@ -3,14 +3,18 @@
 A refusal is final. Whatever is not in the table keeps the state.
 """
 
+from callrec_pbx.domain.facts import PromptBook, PromptFacts
 from callrec_pbx.domain.words import Consent, ConsentMode
 
 ASK = "ask"
 CANNOT_ASK = "cannot_ask"
+MENU_ACCEPTED = "menu_accepted"
 
 # The reports of the PBX are named by the consent that they mean.
 TABLE: dict[tuple[Consent, str], Consent] = {
     (Consent.UNASKED, ASK): Consent.ASKING,
+    # another line needs more than what was announced
+    (Consent.ANNOUNCED, ASK): Consent.ASKING,
     (Consent.ASKING, CANNOT_ASK): Consent.UNASKED,
     **{
         (state, outcome.value): outcome
@@ -22,6 +26,11 @@ TABLE: dict[tuple[Consent, str], Consent] = {
             Consent.DECLINED,
             Consent.NO_ANSWER,
         )
+    },
+    # who was only told, or did not answer, may still agree in the administrator's own menu
+    **{
+        (state, MENU_ACCEPTED): Consent.ACCEPTED
+        for state in (Consent.UNASKED, Consent.ASKING, Consent.ANNOUNCED, Consent.NO_ANSWER)
     },
     # a refusal that comes late, or by word to the agent, still counts
     (Consent.ANNOUNCED, Consent.DECLINED.value): Consent.DECLINED,
@@ -35,6 +44,11 @@ PROMPT_FOR = {
     ConsentMode.OPT_IN: "announce_opt_in",
 }
 
+OUTER_MENU = "outer_menu"
+"""Stands in the evidence for the prompt of a party that was asked in the administrator's menu."""
+
+DECLINED_BY_MENU = "declined_by_menu"
+"""Why nothing of a call is recorded whose caller said no in the administrator's menu."""
 
 END_SILENCE_MS = 50
 """How much of its end (ms) a prompt may lack and still count as announced: it is silence, and
@@ -44,6 +58,26 @@ Asterisk leaves out the last few ms of a WAV file."""
 def after(state: Consent, input_: str) -> Consent:
     """The state that follows; the same one for a pair that the table does not list."""
     return TABLE.get((state, input_), state)
+
+
+def announcement(
+    book: PromptBook, mode: ConsentMode, name: str, language: str
+) -> PromptFacts | None:
+    """The announcement for a mode: the administrator's own of that name, else the built-in one.
+
+    An announcement in the party's language comes before one that it may not understand.
+    """
+    built_in = PROMPT_FOR.get(mode)
+    if built_in is None:
+        return None
+    names = [name + built_in.removeprefix("announce")] if name else []
+    names.append(built_in)
+    for known in (language, book.fallback):
+        for wanted in names:
+            found = book.prompts.get((known, wanted))
+            if found is not None:
+                return found
+    return None
 
 
 def meaning(
@@ -80,10 +114,22 @@ def refusal(state: Consent, mode: ConsentMode, completed: bool) -> str:
     return "no_answer" if silent else ""
 
 
-def satisfies(state: Consent, mode: ConsentMode) -> bool:
-    """Whether a rule that asks for consent in this mode may record."""
+def satisfies(state: Consent, asked: ConsentMode, mode: ConsentMode) -> bool:
+    """Whether a rule that asks for consent in this mode may record.
+
+    Args:
+        asked: The mode in which the party was asked: who has only been told of the recording has
+            not been told how to refuse it.
+    """
     if mode is ConsentMode.NONE:
         return state is not Consent.DECLINED
-    if mode is ConsentMode.OPT_IN:
-        return state is Consent.ACCEPTED
-    return state in (Consent.ANNOUNCED, Consent.ACCEPTED)
+    if state is Consent.ANNOUNCED:
+        return mode is ConsentMode.ANNOUNCE or asked is mode is ConsentMode.OPT_OUT
+    return state is Consent.ACCEPTED
+
+
+def is_enough(state: Consent, asked: ConsentMode, mode: ConsentMode) -> bool:
+    """Whether a party need not be asked in this mode: it was, or has agreed or refused."""
+    if state is Consent.UNASKED:
+        return mode is ConsentMode.NONE
+    return state is not Consent.ANNOUNCED or satisfies(state, asked, mode)

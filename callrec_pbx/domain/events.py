@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
-from callrec_pbx.domain.words import ConsentMode, Direction, Key, LegKind
+from callrec_pbx.domain.people import Profile
+from callrec_pbx.domain.words import Consent, ConsentMode, Direction, Key, LegKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Who:
         channel: Its name, by which commands address it.
         ref: The PBX's id of the call.
         line: The endpoint, for a leg of kind `line`.
+        trunk: The endpoint, for a leg of kind `outside`.
     """
 
     leg: str
@@ -25,6 +27,7 @@ class Who:
     line: str = ""
     number: str = ""
     name: str = ""
+    trunk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,10 @@ class LegCreated:
 class CallOffered:
     """The PBX asks what to do with a call, and waits a moment for the answer.
 
-    `line` is None when it is not known yet who will answer (a queue).
+    Attributes:
+        line: None when it is not known yet who will answer (a queue).
+        outer_consent: What the party has answered in the administrator's own menu: `accepted`,
+            `declined`, or None where it was not asked there.
     """
 
     at: datetime
@@ -49,6 +55,7 @@ class CallOffered:
     ddi: str
     queue: str
     dialled: str
+    outer_consent: Consent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,32 @@ class KeyPressed:
     at: datetime
     leg: str
     key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class VoicemailReached:
+    """A caller is about to leave a message; `line` is None for the line that was offered."""
+
+    at: datetime
+    who: Who
+    line: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileDialled:
+    """Somebody dialled the code of a profile, and waits a moment for the answer."""
+
+    at: datetime
+    who: Who
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSwitched:
+    """A profile is the active one of its user from now on, and that is written."""
+
+    at: datetime
+    profile: Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +250,7 @@ class LegSeen:
     Attributes:
         offer: The offer made on this leg, if one was.
         consent: The report of asking this party, if it was asked.
+        voicemail: That it has come to a voicemail, if it has.
         recording: Our id of the recording that the PBX runs on it, else empty.
         offline_pause: The PBX stopped the recording by itself for a pause key.
         offline_discard: The PBX stopped the recording by itself for a discard key.
@@ -228,6 +262,7 @@ class LegSeen:
     holding: bool = False
     offer: CallOffered | None = None
     consent: ConsentReported | None = None
+    voicemail: VoicemailReached | None = None
     recording: str = ""
     offline_pause: bool = False
     offline_discard: bool = False
@@ -263,6 +298,9 @@ Event = (
     | LegUnbridged
     | CallTransferred
     | KeyPressed
+    | VoicemailReached
+    | ProfileDialled
+    | ProfileSwitched
     | RecordingStarted
     | RecordingPaused
     | RecordingResumed

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from callrec_pbx.domain import consent, selecting, steering
+from callrec_pbx.domain import consent, selecting, steering, telling
 from callrec_pbx.domain.call import Call, Leg
 from callrec_pbx.domain.commands import AnswerKey, Command, SaveCall
 from callrec_pbx.domain.facts import ConsentFacts
@@ -37,12 +37,12 @@ def press(calls: "Calls", leg: Leg, key: Key, at: datetime) -> list[Command]:
     Only a user's line has keys: a dialplan may have given them to an outside party by mistake.
     """
     if leg.kind is not LegKind.LINE:
-        return [_answer(leg, KeyResult.REFUSED)]
+        return [_answer(calls, leg, KeyResult.REFUSED)]
     if key is Key.PAUSE:
         return _pause_or_resume(calls, leg, at)
     if key is Key.START:
         return _start(calls, leg, at)
-    return _discard(leg, at)
+    return _discard(calls, leg, at)
 
 
 def _pause_or_resume(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
@@ -50,32 +50,34 @@ def _pause_or_resume(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
     if leg.offline_paused:
         leg.offline_paused = False
         commands = selecting.consider(calls, leg, at)
-        return [*commands, _answer(leg, KeyResult.RESUMED if commands else KeyResult.REFUSED)]
+        result = KeyResult.RESUMED if commands else KeyResult.REFUSED
+        return [*commands, _answer(calls, leg, result)]
     if recording is None or recording.over or recording.decision.mode is Mode.ALWAYS:
-        return [_answer(leg, KeyResult.REFUSED)]
+        return [_answer(calls, leg, KeyResult.REFUSED)]
     wanted = Input.RESUME_WANTED if recording.state in PAUSED_STATES else Input.PAUSE_WANTED
     commands = steering.take(recording, wanted, at)
     if not commands:
-        return [_answer(leg, KeyResult.REFUSED)]
+        return [_answer(calls, leg, KeyResult.REFUSED)]
     leg.awaits_key = True
     return commands
 
 
 def _start(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
     if leg.recorded:
-        return [_answer(leg, KeyResult.REFUSED)]
+        return [_answer(calls, leg, KeyResult.REFUSED)]
     before = leg.demanded, leg.kept_off, leg.offline_paused
     leg.demanded, leg.kept_off, leg.offline_paused = True, False, False
     commands = selecting.consider(calls, leg, at)
     if not commands:
         leg.demanded, leg.kept_off, leg.offline_paused = before
-        return [_answer(leg, KeyResult.REFUSED)]
-    return [*commands, _answer(leg, KeyResult.STARTED)]
+        return [_answer(calls, leg, KeyResult.REFUSED)]
+    leg.told_off = False  # they are told by the answer
+    return [*commands, _answer(calls, leg, KeyResult.STARTED)]
 
 
-def _discard(leg: Leg, at: datetime) -> list[Command]:
+def _discard(calls: "Calls", leg: Leg, at: datetime) -> list[Command]:
     """The other party objected in words: delete the audio of the whole call, keep the fact."""
-    return [*withdraw(leg.call, at), _answer(leg, KeyResult.DISCARDED)]
+    return [*withdraw(leg.call, at), _answer(calls, leg, KeyResult.DISCARDED)]
 
 
 def withdraw(call: Call, at: datetime) -> list[Command]:
@@ -98,7 +100,7 @@ def _withdraw(party: Leg) -> None:
     if kept is None:
         kept = ConsentFacts(party.leg, number, ConsentMode.NONE, Consent.DECLINED)
     declined = replace(kept, outcome=Consent.DECLINED)
-    call.consents = [c for c in call.consents if c.party != party.leg] + [declined]
+    call.keep_evidence(declined)
 
 
 def confirm(calls: "Calls", leg_id: str) -> list[Command]:
@@ -116,17 +118,19 @@ def confirm(calls: "Calls", leg_id: str) -> list[Command]:
     else:
         result = KeyResult.REFUSED
     leg.awaits_key = False
-    return [_answer(leg, result)]
+    return [_answer(calls, leg, result)]
 
 
-def _answer(leg: Leg, result: KeyResult) -> AnswerKey:
+def _answer(calls: "Calls", leg: Leg, result: KeyResult) -> AnswerKey:
     decision = leg.recording.decision if leg.recording else leg.call.decision
     notice = decision.notice if decision else Notice.NONE
-    prompt = ""
-    if result is not KeyResult.REFUSED:
+    prompt = tell = ""
+    if result is KeyResult.STARTED or (result is KeyResult.DISCARDED and leg.call.recordings):
+        tell = telling.prompt(decision, result.value)  # the agent is one of the parties
+    if not tell and result is not KeyResult.REFUSED:
         if notice is Notice.BEEP:
             prompt = BEEPS[result]
         elif notice is Notice.ANNOUNCEMENT:
             prompt = result.value
-    language = decision.language if decision else ""
-    return AnswerKey(leg.leg, leg.channel, result, prompt, language)
+    language = telling.language(calls, tell or prompt, decision)
+    return AnswerKey(leg.leg, leg.channel, result, prompt, language, tell)

@@ -6,8 +6,8 @@ DDIs, queues) is unique on the whole PBX.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
+from callrec_pbx.domain.patterns import PatternTable
 from callrec_pbx.domain.words import Device, Switch
 
 
@@ -157,9 +157,9 @@ class People:
     profiles: dict[tuple[str, str], dict[str, Profile]] = field(default_factory=dict)
     ddis: dict[str, Ddi] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)
-    _endpoints: dict[str, Line] = field(default_factory=dict)
-    _patterns: list[Line] = field(default_factory=list)
-    _extensions: dict[str, Line | None] = field(default_factory=dict)
+    _endpoints: PatternTable[Line] = field(default_factory=lambda: PatternTable(()))
+    _extensions: dict[str, dict[str, Line]] = field(default_factory=dict)
+    _of_user: dict[tuple[str, str], list[Line]] = field(default_factory=dict)
     _active: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
@@ -188,34 +188,36 @@ class People:
             people.ddis.setdefault(ddi.number, ddi)
         for queue in queues:
             people.queues.setdefault(queue.name, queue)
-        for line in lines:
-            people._add_line(line)
+        listed = tuple(lines)
+        people._endpoints = PatternTable((line.endpoint or line.extension, line) for line in listed)
+        for line in listed:
+            people._extensions.setdefault(line.extension, {}).setdefault(line.tenant, line)
+            people._of_user.setdefault((line.tenant, line.user), []).append(line)
         return people
 
-    def _add_line(self, line: Line) -> None:
-        endpoint = line.endpoint or line.extension
-        if "*" in endpoint or "?" in endpoint:
-            self._patterns.append(line)
-        else:
-            self._endpoints.setdefault(endpoint, line)
-        # An extension that two tenants have tells nothing.
-        self._extensions[line.extension] = None if line.extension in self._extensions else line
+    def line_of(self, name: str, tenant: str = "") -> Line | None:
+        """The line of an endpoint or, as an offer may name it so, of an extension.
 
-    def line_of(self, name: str) -> Line | None:
-        """The line of an endpoint or, as an offer may name it so, of an extension."""
-        found = self._endpoints.get(name)
-        if found is not None:
-            return found
-        for line in self._patterns:
-            if fnmatchcase(name, line.endpoint):
-                return line
-        return self._extensions.get(name)
+        Args:
+            tenant: Whose line it must be, where that is known: its extension comes first then,
+                as another tenant may have an endpoint of that name.
+        """
+        extensions = self._extensions.get(name, {})
+        if tenant:
+            if tenant in extensions:
+                return extensions[tenant]
+            return next(
+                (line for line in self._endpoints.find(name) if line.tenant == tenant), None
+            )
+        first = next(self._endpoints.find(name), None)
+        if first is not None:
+            return first
+        # An extension that two tenants have tells nothing.
+        return next(iter(extensions.values())) if len(extensions) == 1 else None
 
     def lines_of(self, user: User) -> list[Line]:
         """The lines of a user."""
-        key = (user.tenant, user.email)
-        lines = (*self._endpoints.values(), *self._patterns)
-        return [line for line in lines if (line.tenant, line.user) == key]
+        return list(self._of_user.get((user.tenant, user.email), ()))
 
     def profile_of(self, user: User) -> Profile | None:
         """The active profile of a user."""
@@ -227,11 +229,21 @@ class People:
         """Note that a user has switched to a profile; empty for none."""
         self._active[tenant, email] = profile
 
-    def belonging(self, line: str | None, ddi: str, queue: str) -> Belonging:
-        """Where a call belongs: by its line, else by its queue, else by its DDI."""
-        of_line = self.line_of(line) if line else None
+    def belonging(
+        self, line: str | None, ddi: str, queue: str, *, endpoint: bool = False
+    ) -> Belonging:
+        """Where a call belongs: by its line, else by its queue, else by its DDI.
+
+        Args:
+            endpoint: Whether the line is given as the PBX's endpoint, and not as whoever wrote the
+                dialplan may call it: then it is the line, whosever queue or DDI brought the call.
+        """
         of_ddi = self.ddis.get(ddi) if ddi else None
         of_queue = self.queues.get(queue) if queue else None
+        of_line = None
+        if line:
+            dialled = None if endpoint else self._tenant_named(of_queue, of_ddi)
+            of_line = self.line_of(line, dialled or "")
         tenant = self._tenant(of_line, of_queue, of_ddi)
         if tenant is None:
             return Belonging(line=of_line, ddi=of_ddi, queue=of_queue)
@@ -249,6 +261,9 @@ class People:
             ddi=of_ddi,
             queue=of_queue,
         )
+
+    def _tenant_named(self, *known: Queue | Ddi | None) -> str | None:
+        return next((one.tenant for one in known if one is not None), None)
 
     def _tenant(self, *known: Line | Queue | Ddi | None) -> Tenant | None:
         for one in known:

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from callrec_pbx.domain import events, keys, selecting, steering
-from callrec_pbx.domain.call import Leg
+from callrec_pbx.domain import events, keys, selecting, steering, telling
+from callrec_pbx.domain.call import Hindrance, Leg
 from callrec_pbx.domain.commands import Command
 from callrec_pbx.domain.recording import PAUSE_FAILED, Input
 from callrec_pbx.domain.words import Mode, Outcome, RecordingState
@@ -35,12 +35,19 @@ def _after_stop(calls: "Calls", leg: Leg, before: RecordingState, at: datetime) 
     if recording is None or not recording.over or recording.closing:
         return []
     if before is RecordingState.STOPPING or recording.doubtful:
-        return selecting.consider(calls, leg, at)
+        commands = selecting.consider(calls, leg, at)
+        if before is RecordingState.STOPPING and not commands:
+            commands = telling.stopped(calls, leg)
+        return commands
     return []
 
 
 def recording_started(calls: "Calls", event: events.RecordingStarted) -> Commands:
-    return _on_leg(calls, event.leg, Input.STARTED, event.at)
+    commands = _on_leg(calls, event.leg, Input.STARTED, event.at)
+    leg = calls.legs.get(event.leg)
+    if leg is None or leg.recording is None or leg.recording.state is not RecordingState.RECORDING:
+        return commands
+    return commands + telling.started(calls, leg)
 
 
 def recording_paused(calls: "Calls", event: events.RecordingPaused) -> Commands:
@@ -75,7 +82,9 @@ def _stopped_by_key(calls: "Calls", leg: Leg, at: datetime) -> Commands:
     if leg.recording is not None and leg.recording.decision.mode is Mode.ALWAYS:
         return selecting.consider(calls, leg, at)  # this one may not be paused
     leg.offline_paused = True
-    leg.call.skipped[leg.leg] = (Outcome.MISSED, "offline_pause")
+    leg.call.skipped[leg.leg] = Hindrance(
+        Outcome.MISSED, "offline_pause", leg.recording.decision if leg.recording else None
+    )
     return []
 
 

@@ -4,16 +4,17 @@ The same path serves a listener that was restarted (it knows only the sidecars),
 cut for a while (it knows the calls of then), and a PBX that was restarted under us.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from callrec_pbx.domain import asking, keys, selecting, steering
+from callrec_pbx.domain import asking, keys, selecting, steering, voicemail
 from callrec_pbx.domain.call import Call, Leg
 from callrec_pbx.domain.commands import Command, DiscardAudio, FinishRecording, SaveCall
 from callrec_pbx.domain.events import LegSeen, SnapshotTaken
 from callrec_pbx.domain.facts import CallFacts, Decision, RecordingFacts
 from callrec_pbx.domain.recording import PAUSE_FAILED, Input, Recording
-from callrec_pbx.domain.words import Outcome, RecordingState
+from callrec_pbx.domain.words import Notice, Outcome, RecordingState
 
 if TYPE_CHECKING:
     from callrec_pbx.domain.calls import Calls
@@ -57,15 +58,18 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
             continue
         if not adopted or (orphan in cut_off and not orphan.closing):
             commands += _finish_orphan(orphan, event)
+    former = {facts.call_id: facts for facts in event.open_calls}
     for call in list(calls.calls.values()):
         if call.direction is None and call.answered_at is not None:
             calls.note_unoffered(call)
         if call.decision is None and call.direction is not None:
-            call.decision = selecting.decide(calls, call, call.line)
+            call.decision = _decided(calls, call, former.get(call.call_id))
         if call.withdrawn:
             commands += steering.discard_all(call, event.at)
     for leg in list(calls.legs.values()):
         commands += selecting.consider(calls, leg, event.at, talking_since[leg.leg])
+    for leg_seen in event.legs:
+        commands += _at_voicemail(calls, leg_seen, event.at)
     for call in list(calls.calls.values()):
         call.close_gone(event.at)
         if not call.live:
@@ -75,6 +79,14 @@ def take_snapshot(calls: "Calls", event: SnapshotTaken) -> list[Command]:
         elif call.facts() not in event.open_calls:
             commands.append(SaveCall(call.facts()))
     return commands
+
+
+def _decided(calls: "Calls", call: Call, before: CallFacts | None) -> Decision:
+    """What the policy says now; where that is the rule of before, the decision of then counts."""
+    decision = selecting.decide(calls, call, call.line)
+    if before is None or not before.rule or before.rule != decision.rule:
+        return decision
+    return replace(decision, policy_version=before.policy_version, explanation=before.explanation)
 
 
 def _restore_call(calls: "Calls", facts: CallFacts) -> None:
@@ -125,6 +137,13 @@ def _restore_recording(calls: "Calls", facts: RecordingFacts) -> Recording:
         resume_after_s=facts.resume_after_s,
         retention_days=facts.retention_days,
         language=facts.language,
+        start_stop=_start_stop(facts),
+        channels=facts.channels,
+        tenant=facts.tenant,
+        site=facts.site,
+        department=facts.department,
+        user=facts.owner if facts.owner != facts.line else "",
+        explanation=facts.explanation,
     )
     recording = Recording(
         recording_id=facts.recording_id,
@@ -132,6 +151,7 @@ def _restore_recording(calls: "Calls", facts: RecordingFacts) -> Recording:
         leg=facts.leg,
         channel=facts.channel,
         owner=facts.owner,
+        line=facts.line,
         decision=decision,
         created_at=facts.created_at,
         bridged_at=(facts.started_at or facts.created_at) - timedelta(milliseconds=facts.late_ms),
@@ -153,6 +173,13 @@ def _restore_recording(calls: "Calls", facts: RecordingFacts) -> Recording:
     return recording
 
 
+def _start_stop(facts: RecordingFacts) -> Notice:
+    """Who is told of a stop is in the explanation alone."""
+    settings = {item.setting: item.value for item in facts.explanation.settings}
+    told = settings.get("start_stop", "")
+    return Notice(told) if told in list(Notice) else Notice.NONE
+
+
 def _see(calls: "Calls", seen: LegSeen, home: Call | None) -> Leg:
     """The leg, as known before, or as the PBX and the sidecar of its call describe it."""
     known = seen.who.leg in calls.legs
@@ -169,11 +196,26 @@ def _see(calls: "Calls", seen: LegSeen, home: Call | None) -> Leg:
     if seen.offer is not None:
         if call.direction is None:
             asking.note_offer(call, leg, seen.offer)
+        elif call.offering_leg in ("", leg.leg):
+            call.line, call.offered_queue = seen.offer.line, seen.offer.queue
         call.offering_leg = call.offering_leg or leg.leg
+        asking.note_menu(calls, leg, seen.offer)
     if seen.consent is not None:
         asking.note_consent(calls, leg, seen.consent)
     leg.offline_paused = leg.offline_paused or seen.offline_pause
     return leg
+
+
+def _at_voicemail(calls: "Calls", seen: LegSeen, at: datetime) -> list[Command]:
+    """Whoever came to a voicemail, or left one, while nobody listened."""
+    leg = calls.legs[seen.who.leg]
+    if seen.bridge:
+        return voicemail.left(leg, at)
+    if seen.voicemail is None or (leg.bridged_at and leg.bridged_at >= seen.voicemail.at):
+        return []  # the PBX remembers the voicemail longer than the caller is there
+    if any(recording.leg == leg.leg for recording in leg.call.recordings):
+        return []
+    return voicemail.consider(calls, leg, seen.voicemail, at)
 
 
 def _enter(calls: "Calls", leg: Leg, seen: LegSeen, at: datetime) -> list[Command]:

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from callrec_pbx.domain import consent, steering
-from callrec_pbx.domain.call import Call, Leg
+from callrec_pbx.domain import steering
+from callrec_pbx.domain.call import Call, Hindrance, Leg
 from callrec_pbx.domain.commands import Command
 from callrec_pbx.domain.facts import Decision
 from callrec_pbx.domain.policy import CallInQuestion
@@ -49,6 +49,7 @@ def question(calls: "Calls", call: Call, line: str | None) -> CallInQuestion:
         # A call that begins in office hours is not cut at their end.
         call.started_at,
         declined=call.refused_by,
+        direct=not call.offered_queue,
         running=calls.running,
     )
 
@@ -93,7 +94,9 @@ def consider(calls: "Calls", leg: Leg, at: datetime, since: datetime | None = No
     members = calls.bridges.get(leg.bridge, {})
     if leg.kind is not LegKind.LINE or len(members) < 2:  # noqa: PLR2004 - a conversation
         return []
-    asked = question(calls, call, leg.line)
+    if leg.direct is None:
+        leg.direct = not call.offered_queue
+    asked = replace(question(calls, call, leg.line), direct=leg.direct, endpoint=True)
     if leg.recorded and leg.recording is not None:
         # What runs goes on as decided, unless the call has become another.
         leg.question = leg.question or asked
@@ -107,7 +110,7 @@ def consider(calls: "Calls", leg: Leg, at: datetime, since: datetime | None = No
     if leg.recording is not None and not leg.recording.over:
         if hindrance is None:
             return []
-        return steering.take(leg.recording, Input.STOP_WANTED, at, hindrance[1])
+        return steering.take(leg.recording, Input.STOP_WANTED, at, hindrance.reason)
     if hindrance is not None:
         call.skipped[leg.leg] = hindrance
         return []
@@ -121,37 +124,38 @@ def consider(calls: "Calls", leg: Leg, at: datetime, since: datetime | None = No
 
 def _hindrance(
     calls: "Calls", leg: Leg, decision: Decision, members: dict[str, Leg]
-) -> tuple[Outcome, str] | None:
+) -> Hindrance | None:
     call = leg.call
-    if calls.policy.is_off_now(decision):
-        return Outcome.NOT_SELECTED, "recording_off"
+    if calls.policy.is_off_now(decision, leg.line):
+        return Hindrance(Outcome.NOT_SELECTED, "recording_off", decision)
     if call.refused:
-        return Outcome.DECLINED, call.refused_by
+        return Hindrance(Outcome.DECLINED, call.refused_by, decision)
     if not decision.may_record:
-        return decision.outcome, decision.reason
+        return Hindrance(decision.outcome, decision.reason, decision)
     if decision.mode is Mode.ON_DEMAND and not leg.demanded:
-        return Outcome.NOT_SELECTED, "not_demanded"
+        return Hindrance(Outcome.NOT_SELECTED, "not_demanded", decision)
     if decision.consent is ConsentMode.NONE:
         return None
     parties = call.parties_of(members)
-    if parties and all(consent.satisfies(p.consent, decision.consent) for p in parties):
+    if parties and all(call.satisfies(party, decision.consent) for party in parties):
         return None
-    return unasked(call)
+    return unasked(call, decision)
 
 
-def unasked(call: Call) -> tuple[Outcome, str]:
+def unasked(call: Call, decision: Decision) -> Hindrance:
     """What a call counts as whose consent is missing."""
     offered = call.decision
     if offered is not None and offered.outcome is Outcome.LIMITED:
-        return offered.outcome, offered.reason  # which is why nobody was asked
-    return Outcome.MISSED, "consent_missing"
+        # Which is why nobody was asked.
+        return Hindrance(offered.outcome, offered.reason, offered)
+    return Hindrance(Outcome.MISSED, "consent_missing", decision)
 
 
 def stop_switched_off(calls: "Calls", at: datetime) -> Commands:
     """Stop what runs for a tenant whose recording has been switched off at once."""
     commands: Commands = []
     for recording in list(calls.recordings.values()):
-        if not recording.over and calls.policy.is_off_now(recording.decision):
+        if not recording.over and calls.policy.is_off_now(recording.decision, recording.line):
             commands += steering.take(recording, Input.STOP_WANTED, at, "recording_off")
     return commands
 

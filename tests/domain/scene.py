@@ -20,8 +20,9 @@ from callrec_pbx.domain import events as e
 from callrec_pbx.domain.call import Call
 from callrec_pbx.domain.calls import Calls
 from callrec_pbx.domain.facts import PromptBook, PromptFacts, RecordingFacts
-from callrec_pbx.domain.policy import Policy, Rule
+from callrec_pbx.domain.policy import Rule
 from callrec_pbx.domain.words import (
+    Consent,
     ConsentMode,
     Direction,
     Key,
@@ -29,6 +30,7 @@ from callrec_pbx.domain.words import (
     Mode,
     RecordingState,
 )
+from tests import rules
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 PROMPT_MS = 5000
@@ -38,12 +40,14 @@ PROMPTS = PromptBook(
         for name in ("announce", "announce_opt_out", "announce_opt_in")
     }
 )
-ANYTHING = Rule("anything", Mode.ALWAYS_PAUSABLE)
 
 
-def rule(mode: Mode = Mode.ALWAYS_PAUSABLE, **criteria: object) -> Rule:
+def rule(mode: Mode = Mode.ALWAYS_PAUSABLE, /, **values: object) -> Rule:
     """A rule that records everything, but for what is said otherwise."""
-    return replace(ANYTHING, mode=mode, **criteria)  # type: ignore[arg-type]
+    return rules.rule("anything", mode, **values)
+
+
+ANYTHING = rule()
 
 
 def who(name: str) -> e.Who:
@@ -63,6 +67,7 @@ def who(name: str) -> e.Who:
         line=line[0] if line else "",
         number=number,
         name=leg.title(),
+        trunk="trunk" if kind is LegKind.OUTSIDE else "",
     )
 
 
@@ -75,9 +80,9 @@ class Scene:
     """
 
     def __init__(
-        self, *rules: Rule, excluded: tuple[str, ...] = (), prompts: PromptBook = PROMPTS
+        self, *given: Rule, excluded: tuple[str, ...] = (), prompts: PromptBook = PROMPTS
     ) -> None:
-        self.policy = Policy("7", rules or (ANYTHING,), excluded)
+        self.policy = rules.policy(*(given or (ANYTHING,)), excluded=excluded)
         self.prompts = prompts
         self.count = 0
         self.commands: list[c.Command] = []
@@ -144,8 +149,9 @@ class Scene:
         extra = dict(word.split("=") for word in more)
         ddi, queue = extra.get("ddi", ""), extra.get("queue", "")
         dialled = extra.get("dialled", line)
+        menu = Consent(extra["menu"]) if "menu" in extra else None
         return e.CallOffered(
-            at, leg, Direction(direction), line.strip("-") or None, ddi, queue, dialled
+            at, leg, Direction(direction), line.strip("-") or None, ddi, queue, dialled, menu
         )
 
     def _unanswered(self, at: datetime, leg: e.Who) -> e.Event:
@@ -154,6 +160,7 @@ class Scene:
     def _heard(self, at: datetime, leg: e.Who, mode: str, *more: str) -> e.Event:
         extra = dict(word.split("=") for word in more)
         name = mode if mode == "announce" else f"announce_{mode}"
+        name = extra.get("prompt", name)
         begun = at - timedelta(milliseconds=int(extra.get("ms", PROMPT_MS)))
         completed = extra.get("cut", "no") == "no"
         return e.ConsentReported(
@@ -174,6 +181,12 @@ class Scene:
 
     def _transferred(self, at: datetime, leg: e.Who, kind: str, target: str) -> e.Event:
         return e.CallTransferred(at, leg.leg, kind, target)
+
+    def _voicemail(self, at: datetime, leg: e.Who, line: str = "") -> e.Event:
+        return e.VoicemailReached(at, leg, line or None)
+
+    def _dialled(self, at: datetime, leg: e.Who, code: str) -> e.Event:
+        return e.ProfileDialled(at, leg, code)
 
     def _pressed(self, at: datetime, leg: e.Who, key: str) -> e.Event:
         return e.KeyPressed(at, leg.leg, Key(key))
@@ -219,9 +232,15 @@ def in_short(command: c.Command) -> str:
         asked = [f"ask {command.ask.value}"]
         if command.ask_callee is not ConsentMode.NONE:
             asked = [f"ask callee {command.ask_callee.value}"]
+        asked += ["refused"] if command.refused else []
         return " + ".join([*asked, *filter(None, [command.whisper])])
     if isinstance(command, c.AnswerKey):
-        return f"tell {command.leg} {command.result.value}"
+        all_ = f" + all {command.tell}" if command.tell else ""
+        return f"tell {command.leg} {command.result.value}{all_}"
+    if isinstance(command, c.TellParties):
+        return f"tell all with {command.leg} {command.prompt}"
+    if isinstance(command, c.SwitchProfile):
+        return f"switch {command.line} {command.code} {command.language}"
     if isinstance(command, c.HangUpCall):
         return f"hang up {len(command.channels)}"
     if isinstance(command, c.SetTimer):

@@ -369,21 +369,71 @@ def test_reports_about_strangers_or_twice_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "mode", "allowed"),
+    ("state", "asked", "mode", "allowed"),
     [
-        (Consent.UNASKED, ConsentMode.NONE, True),
-        (Consent.DECLINED, ConsentMode.NONE, False),
-        (Consent.ANNOUNCED, ConsentMode.ANNOUNCE, True),
-        (Consent.ANNOUNCED, ConsentMode.OPT_OUT, True),
-        (Consent.ANNOUNCED, ConsentMode.OPT_IN, False),
-        (Consent.ACCEPTED, ConsentMode.OPT_IN, True),
-        (Consent.ACCEPTED, ConsentMode.ANNOUNCE, True),
-        (Consent.NO_ANSWER, ConsentMode.ANNOUNCE, False),
-        (Consent.ASKING, ConsentMode.OPT_OUT, False),
+        (Consent.UNASKED, ConsentMode.NONE, ConsentMode.NONE, True),
+        (Consent.DECLINED, ConsentMode.OPT_OUT, ConsentMode.NONE, False),
+        (Consent.ANNOUNCED, ConsentMode.ANNOUNCE, ConsentMode.ANNOUNCE, True),
+        (Consent.ANNOUNCED, ConsentMode.OPT_OUT, ConsentMode.ANNOUNCE, True),
+        (Consent.ANNOUNCED, ConsentMode.OPT_OUT, ConsentMode.OPT_OUT, True),
+        (Consent.ANNOUNCED, ConsentMode.ANNOUNCE, ConsentMode.OPT_OUT, False),
+        (Consent.ANNOUNCED, ConsentMode.OPT_OUT, ConsentMode.OPT_IN, False),
+        (Consent.ACCEPTED, ConsentMode.OPT_IN, ConsentMode.OPT_IN, True),
+        (Consent.ACCEPTED, ConsentMode.OPT_IN, ConsentMode.ANNOUNCE, True),
+        (Consent.ACCEPTED, ConsentMode.NONE, ConsentMode.OPT_IN, True),
+        (Consent.NO_ANSWER, ConsentMode.ANNOUNCE, ConsentMode.ANNOUNCE, False),
+        (Consent.ASKING, ConsentMode.OPT_OUT, ConsentMode.OPT_OUT, False),
     ],
 )
-def test_satisfies(state: Consent, mode: ConsentMode, allowed: bool) -> None:
-    assert consent.satisfies(state, mode) is allowed
+def test_satisfies(state: Consent, asked: ConsentMode, mode: ConsentMode, allowed: bool) -> None:
+    assert consent.satisfies(state, asked, mode) is allowed
+
+
+def test_asked_again_where_another_line_needs_more() -> None:
+    """Told once, asked once: the second announcement is another one."""
+    told = rule(line=("301",), consent=ConsentMode.ANNOUNCE)
+    scene = Scene(told, rule(line=("302",), consent=ConsentMode.OPT_OUT), told)
+    scene.play(
+        """
+        0    caller  offered inbound 301     -> ask announce + whisper
+        5    caller  heard announce
+        6    caller  bridged
+        6    301     bridged                 -> start 301
+        6.1  301     started
+        9    301     hung up                 -> finish 301
+        10   caller  offered inbound 302     -> ask opt_out + whisper
+        15   caller  heard opt_out
+        16   caller  bridged
+        16   302     bridged                 -> start 302
+        16.1 302     started
+        20   302     hung up                 -> finish 302
+        21   caller  offered inbound 301     -> ask none + whisper
+        """
+    )
+    kept = [(one.mode, one.outcome) for one in scene.call().facts().consents]
+    assert kept == [
+        (ConsentMode.ANNOUNCE, Consent.ANNOUNCED),
+        (ConsentMode.OPT_OUT, Consent.ANNOUNCED),
+    ]
+
+
+def test_not_recorded_by_a_line_that_needs_more_than_was_asked() -> None:
+    """The caller is handed over without an offer: nobody could ask again."""
+    scene = Scene(
+        rule(line=("301",), consent=ConsentMode.ANNOUNCE),
+        rule(line=("302",), consent=ConsentMode.OPT_OUT),
+    )
+    scene.play(
+        """
+        0    caller  offered inbound 301     -> ask announce + whisper
+        5    caller  heard announce
+        6    caller  bridged
+        6    302     bridged
+        9    302     hung up
+        9    caller  hung up
+        """
+    )
+    assert scene.outcomes() == [("missed", "consent_missing")]
 
 
 def test_a_rule_that_never_records_asks_nothing() -> None:

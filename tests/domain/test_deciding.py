@@ -29,7 +29,7 @@ from callrec_pbx.domain.policy import (
     Settings,
     Window,
 )
-from callrec_pbx.domain.policy.deciding import STRICTNESS
+from callrec_pbx.domain.policy.asking import STRICTNESS
 from callrec_pbx.domain.words import (
     ConsentMode,
     Device,

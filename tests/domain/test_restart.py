@@ -55,7 +55,7 @@ def open_call(scene: Scene) -> CallFacts:
 
 def restarted(scene: Scene) -> Scene:
     """The same configuration, a new process."""
-    again = Scene(*scene.policy.rules, excluded=scene.policy.excluded_numbers)
+    again = Scene(*scene.policy.text.rules, excluded=scene.policy.text.excluded_numbers)
     again.count = 100
     return again
 

@@ -65,7 +65,7 @@ RECORDING_IGNORED: Ignored = [
 CONSENT_IGNORED: list[tuple[Reason, Iterable[Consent], Iterable[str]]] = [
     ("being asked already", [Consent.ASKING], [consent.ASK]),
     ("asked before, once is enough",
-     [Consent.ANNOUNCED, Consent.ACCEPTED, Consent.DECLINED, Consent.NO_ANSWER], [consent.ASK]),
+     [Consent.ACCEPTED, Consent.DECLINED, Consent.NO_ANSWER], [consent.ASK]),
     ("nobody is being asked",
      [Consent.UNASKED, Consent.ANNOUNCED, Consent.ACCEPTED, Consent.DECLINED, Consent.NO_ANSWER],
      [consent.CANNOT_ASK]),
@@ -74,8 +74,11 @@ CONSENT_IGNORED: list[tuple[Reason, Iterable[Consent], Iterable[str]]] = [
      ["announced", "accepted", "no_answer"]),
     ("a refusal is final", [Consent.DECLINED],
      ["announced", "accepted", "declined", "no_answer"]),
+    ("agreed before", [Consent.ACCEPTED], [consent.MENU_ACCEPTED]),
+    ("a refusal is final", [Consent.DECLINED], [consent.MENU_ACCEPTED]),
     ("a word of rules and reports, never of a party", [Consent.NOT_REQUIRED],
-     [consent.ASK, consent.CANNOT_ASK, "announced", "accepted", "declined", "no_answer"]),
+     [consent.ASK, consent.CANNOT_ASK, consent.MENU_ACCEPTED,
+      "announced", "accepted", "declined", "no_answer"]),
 ]  # fmt: skip
 
 CALL_IGNORED: list[tuple[Reason, Iterable[CallState], Iterable[str]]] = [
@@ -107,7 +110,8 @@ def test_recording_table() -> None:
 
 def test_consent_table() -> None:
     reports = (Consent.ANNOUNCED, Consent.ACCEPTED, Consent.DECLINED, Consent.NO_ANSWER)
-    inputs = [consent.ASK, consent.CANNOT_ASK, *(report.value for report in reports)]
+    inputs = [consent.ASK, consent.CANNOT_ASK, consent.MENU_ACCEPTED]
+    inputs += [report.value for report in reports]
     check(consent.TABLE, list(CONSENT_IGNORED), Consent, inputs)
 
 

@@ -7,7 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from callrec_pbx.domain import events as e
-from callrec_pbx.domain.commands import AnswerKey, AnswerOffer, HangUpCall
+from callrec_pbx.domain.commands import (
+    AnswerKey,
+    AnswerOffer,
+    HangUpCall,
+    SwitchProfile,
+    TellParties,
+)
 from callrec_pbx.domain.facts import CallFacts, Decision, RecordingFacts
 from callrec_pbx.domain.recording import Recording
 from callrec_pbx.domain.words import Outcome, RecordingState
@@ -129,6 +135,14 @@ class FakePbx:
     async def answer_key(self, command: AnswerKey) -> None:
         """Note it."""
         await self._do(f"key {command.result}", command.leg)
+
+    async def answer_profile(self, command: SwitchProfile, prompt: str) -> None:
+        """Note it."""
+        await self._do(f"profile {prompt}", command.leg)
+
+    async def tell(self, command: TellParties) -> None:
+        """Note it."""
+        await self._do(f"tell {command.prompt}", command.leg)
 
     async def start(self, recording: RecordingFacts, path: str, reminder_s: int) -> None:
         """Note it."""

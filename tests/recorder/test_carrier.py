@@ -4,6 +4,7 @@ The PBX is a fake: a real one cannot be made to refuse, or to fall silent, at a 
 """
 
 import asyncio
+import threading
 from collections.abc import Iterator, MutableMapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from callrec_pbx.domain import commands as c
 from callrec_pbx.domain import events as e
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.domain.people import Profile
 from callrec_pbx.domain.words import ConsentMode, KeyResult, LegKind, OnTrouble, RecordingState
 from callrec_pbx.pbx.errors import (
     ActionFailedError,
@@ -148,11 +150,18 @@ async def test_an_answer_overtakes(carrier: Carrier, pbx: FakePbx) -> None:
             c.StopRecording(RUNNING),
             offer,
             key,
+            c.TellParties("301", "PJSIP/301-1", "stopped", "en"),
             c.HangUpCall(("a",), "", ""),
         ]
     )
-    await until(lambda: len(pbx.done) >= 4)
-    assert sorted(pbx.done) == ["hang up a", "key paused 301", "offer 301", "stop 301"]
+    await until(lambda: len(pbx.done) >= 5)
+    assert sorted(pbx.done) == [
+        "hang up a",
+        "key paused 301",
+        "offer 301",
+        "stop 301",
+        "tell stopped 301",
+    ]
     gate.set()
     await done(carrier)
 
@@ -167,6 +176,62 @@ async def test_an_answer_that_does_not_arrive_is_the_dialplans_affair(
     await done(carrier, c.AnswerKey("301", "PJSIP/301-1", KeyResult.PAUSED, "", "en"))
     assert reports == []
     assert not pbx.closed
+
+
+DIALLED = c.SwitchProfile("301", "42", "leg", "PJSIP/301-1", "en")
+LUNCH = Profile("acme", "anna@acme.se", "Lunch", record_direct=False, code="42")
+
+
+@pytest.mark.parametrize(
+    ("found", "prompt"),
+    [
+        (LUNCH, "profile_not_recorded"),
+        (replace(LUNCH, record_direct=True), "profile_recorded"),
+        (None, "profile_unknown"),
+    ],
+)
+async def test_a_profile_is_confirmed_once_it_is_written(
+    spool: Spool, pbx: FakePbx, reports: Reports, found: Profile | None, prompt: str
+) -> None:
+    written = threading.Event()
+    asked = []
+
+    def switch(line: str, code: str) -> Profile | None:
+        asked.append((line, code))
+        assert written.wait(HANG_S)
+        return found
+
+    carrier = Carrier(spool, reports.take, call_of, 0.0, switch)
+    carrier.use(pbx)
+    carrier.carry_out([DIALLED])
+    await until(lambda: bool(asked))
+    assert pbx.done == []
+    written.set()
+    await done(carrier)
+    assert asked == [("301", "42")]
+    assert pbx.done == [f"profile {prompt} leg"]
+    switched = [report.profile for report in reports if isinstance(report, e.ProfileSwitched)]
+    assert switched == ([found] if found else [])
+
+
+async def test_a_profile_that_cannot_be_written_is_not_confirmed(
+    spool: Spool, pbx: FakePbx, reports: Reports, logged: list[MutableMapping[str, Any]]
+) -> None:
+    def switch(line: str, code: str) -> Profile | None:
+        raise OSError("the disk is full")
+
+    carrier = Carrier(spool, reports.take, call_of, 0.0, switch)
+    carrier.use(pbx)
+    await done(carrier, DIALLED)
+    assert (pbx.done, reports) == (["profile profile_failed leg"], [])
+    assert [entry["event"] for entry in logged] == ["profile_not_switched"]
+
+
+async def test_without_people_no_profile_can_be_switched(carrier: Carrier, pbx: FakePbx) -> None:
+    await done(carrier, DIALLED)
+    assert pbx.done == ["profile profile_failed leg"]
+    pbx.raises["profile profile_failed"] = LinkDownError("gone")
+    await done(carrier, DIALLED)
 
 
 COMMANDS: dict[str, c.Command] = {

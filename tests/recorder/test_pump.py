@@ -12,14 +12,14 @@ import pytest
 
 from callrec_pbx.domain import events as e
 from callrec_pbx.domain.facts import PromptBook
-from callrec_pbx.domain.policy import Policy, Rule
-from callrec_pbx.domain.words import Direction, LegKind, Mode, Outcome, RecordingState
+from callrec_pbx.domain.words import Direction, LegKind, Outcome, RecordingState
 from callrec_pbx.pbx.errors import ActionFailedError, LinkDownError
 from callrec_pbx.recorder.pump import Pump, new_id
 from callrec_pbx.recorder.spool import Spool
 from tests.recorder.fakes import CALL, HANG_S, START, FakePbx, Rows, recording, write_wav
+from tests.rules import policy, rule
 
-POLICY = Policy("7", (Rule("all", Mode.ALWAYS_PAUSABLE),))
+POLICY = policy(rule("all"))
 CALLER = e.Who("1.1", "PJSIP/trunk-1", "1.1", LegKind.OUTSIDE, number="+46701234567")
 AGENT = e.Who("1.2", "PJSIP/301-2", "1.1", LegKind.LINE, line="301")
 

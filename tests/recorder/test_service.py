@@ -118,7 +118,7 @@ async def serving(
 ) -> AsyncIterator[Service]:
     """A service at work, stopped at the end."""
     spool = Spool(RecordingStore(folder), NoRows(), 0)
-    pump = Pump(Policy("1", ()), PromptBook({}), spool, 1.0)
+    pump = Pump(Policy("1"), PromptBook({}), spool, 1.0)
     service = Service(pump, exchange.make, None, prompts)
     work = asyncio.create_task(service.serve())
     try:

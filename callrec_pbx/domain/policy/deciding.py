@@ -1,27 +1,28 @@
 """The decision: hard stops first, then the first rule that matches, and why."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from callrec_pbx.domain.facts import Decision, Explanation, Inherited, Step
-from callrec_pbx.domain.people import Belonging, People
+from callrec_pbx.domain.people import Belonging, People, Tenant
+from callrec_pbx.domain.policy.asking import Asking, announced, asked_by, asking, stricter
 from callrec_pbx.domain.policy.index import CompiledRule, RuleIndex
 from callrec_pbx.domain.policy.numbers import AsGiven, NumberList, Numbers, readings
 from callrec_pbx.domain.policy.question import CallInQuestion, Looked, look
-from callrec_pbx.domain.policy.rules import OPEN, PolicyText
+from callrec_pbx.domain.policy.rules import OPEN, PolicyText, Rule
 from callrec_pbx.domain.policy.schedule import Calendar, PublicHolidays
 from callrec_pbx.domain.policy.settings import (
     BUILT_IN,
     SUPPRESS,
     Filled,
     Level,
-    Settings,
     resolve,
 )
 from callrec_pbx.domain.words import ConsentMode, Direction, Mode, Outcome, Switch, Tried
 
-STRICTNESS = (ConsentMode.NONE, ConsentMode.ANNOUNCE, ConsentMode.OPT_OUT, ConsentMode.OPT_IN)
-"""Modes of consent, from the one that asks least."""
+WHOEVER = "strictest of those who may answer"
+
+Reading = Callable[[str, str, str], tuple[str, ...]]
 
 STEPS_KEPT = 40
 """Steps of a decision that are stored with it; what is left out is counted."""
@@ -85,7 +86,8 @@ class Policy:
             (place.kind, place.tenant, place.name): place.settings for place in self.text.places
         }
         self._resolved: dict[tuple[object, ...], Found] = {}
-        self._anywhere: dict[tuple[int, str, Direction | None], ConsentMode] = {}
+        self._strictest: dict[tuple[Asking, str, Direction | None], ConsentMode] = {}
+        self._taken_at: dict[str, tuple[Belonging, ...]] = {}
 
     def _read(self, patterns: Iterable[str]) -> set[str]:
         """Patterns of numbers as each of the tenants' and sites' countries reads them."""
@@ -103,13 +105,15 @@ class Policy:
             every: Try every rule up to the one that matches, also those that the index passes
                 over; the decision is the same, its explanation complete.
         """
-        belonging = self.people.belonging(call.line, call.ddi, call.queue)
-        numbers = self._spellings(call, belonging)
+        belonging = self.people.belonging(call.line, call.ddi, call.queue, endpoint=call.endpoint)
         steps: list[Step] = []
-        decision = self._stopped(call, belonging, numbers, steps)
+        decision = self._stopped(call, belonging, steps)
         if decision is None:
             profile = self.people.profile_of(belonging.user) if belonging.user else None
-            looked = look(call, belonging, profile.name if profile else "", numbers)
+            name = profile.name if profile else ""
+            numbers = self._read_by(self._numbers.likely, call, belonging)
+            anywhere = self._anywhere(belonging) if call.line is None else ()
+            looked = look(call, belonging, name, numbers, anywhere)
             decision = self._by_rules(call, looked, steps, every=every)
         explanation = replace(decision.explanation, steps=tuple(steps if every else _cut(steps)))
         return replace(
@@ -122,23 +126,41 @@ class Policy:
             explanation=explanation,
         )
 
-    def is_off_now(self, decision: Decision) -> bool:
-        """Whether running recordings that this decision began must stop."""
-        tenant = self.people.tenants.get(decision.tenant)
-        return tenant is not None and tenant.recording is Switch.OFF_NOW
+    def is_off_now(self, decision: Decision, line: str) -> bool:
+        """Whether a recording of that line, which this decision began, must stop at once."""
+        if not self.people.tenants:
+            return False
+        tenant = self.tenant_of(decision, line)
+        return tenant is None or tenant.recording is Switch.OFF_NOW
 
-    def _spellings(self, call: CallInQuestion, belonging: Belonging) -> set[str]:
-        site, tenant = belonging.site, belonging.tenant
-        country = (site.country if site else "") or (tenant.country if tenant else "")
-        prefix = (site.outside_prefix if site else "") or (tenant.outside_prefix if tenant else "")
+    def tenant_of(self, decision: Decision, line: str) -> Tenant | None:
+        """Whose a recording is by now; the tenant may have another name than when it began."""
+        known = self.people.tenants.get(decision.tenant)
+        return known or self.people.belonging(line, "", "", endpoint=True).tenant
+
+    def _read_by(self, read: Reading, call: CallInQuestion, belonging: Belonging) -> set[str]:
+        """The outside numbers as they are read where the call belongs, or may belong."""
+        places = self._anywhere(belonging) if call.line is None else (belonging,)
         found: set[str] = set()
-        for number in call.numbers:
-            if number:
-                found.update(self._numbers.spellings(number, country, prefix))
+        for country, prefix in dict.fromkeys(_dialling(place) for place in places):
+            for number in call.numbers:
+                if number:
+                    found.update(read(number, country, prefix))
         return found
 
+    def _anywhere(self, belonging: Belonging) -> tuple[Belonging, ...]:
+        """Where a call may be taken that nobody has taken yet: at no site, or any of the tenant."""
+        tenant = belonging.tenant
+        name = tenant.name if tenant else ""
+        known = self._taken_at.get(name)
+        if known is None:
+            sites = [site for (whose, _), site in self.people.sites.items() if whose == name]
+            known = tuple(Belonging(tenant=tenant, site=site) for site in (None, *sites))
+            self._taken_at[name] = known
+        return known
+
     def _stopped(
-        self, call: CallInQuestion, belonging: Belonging, numbers: set[str], steps: list[Step]
+        self, call: CallInQuestion, belonging: Belonging, steps: list[Step]
     ) -> Decision | None:
         """What stands above the rules."""
         tenant, user = belonging.tenant, belonging.user
@@ -150,6 +172,7 @@ class Policy:
             return Decision(Outcome.NOT_SELECTED, "recording_off")
         if tenant is not None:
             steps.append(Step("tenant", Tried.PASSED, f"{tenant.name}: recording is on"))
+        numbers = self._read_by(self._numbers.spellings, call, belonging)
         if self._excluded.find(numbers) is not None:
             steps.append(Step("excluded", Tried.STOPPED, "an outside number is excluded"))
             return Decision(Outcome.EXCLUDED, "excluded_number")
@@ -176,7 +199,8 @@ class Policy:
         profile = self.people.profile_of(user) if user else None
         if profile is None:
             return None
-        if not call.queue and not profile.record_direct:
+        direct = not call.queue if call.direct is None else call.direct
+        if direct and not profile.record_direct:
             detail = f"{profile.name}: direct calls are not recorded"
             steps.append(Step("profile", Tried.STOPPED, detail))
             return Decision(Outcome.NOT_SELECTED, "profile")
@@ -187,25 +211,20 @@ class Policy:
         self, call: CallInQuestion, looked: Looked, steps: list[Step], *, every: bool
     ) -> Decision:
         found = self._matching(looked, steps, every=every)
-        if not found:
+        if found is None:
             steps.append(Step("rule", Tried.NO_MATCH, "no rule matches"))
             return Decision(Outcome.NOT_SELECTED, "no_rule")
-        decision = self._decision(found[0], looked)
-        if len(found) > 1:
-            # Nobody knows yet whose rule will count: ask as the strictest of them does.
-            strictest = found[0].consent
-            for other in found:
-                strictest = stricter(strictest, other.consent)
-            decision = replace(decision, consent=strictest)
+        decision = self._decision(found, looked)
         return self._limited(call, looked.belonging, decision, steps)
 
-    def _matching(self, looked: Looked, steps: list[Step], *, every: bool) -> list[Found]:
-        """The first rule that matches; before it, while nobody has answered, those that may.
+    def _matching(self, looked: Looked, steps: list[Step], *, every: bool) -> Found | None:
+        """The first rule that matches or, while nobody has answered, may.
 
-        A rule that would not record cannot keep others from asking for consent until its line is
-        known to be the one.
+        Its consent is then that of the strictest of those who may answer. A rule that would not
+        record cannot keep others from asking until its line is known to be the one.
         """
-        found: list[Found] = []
+        first: CompiledRule | None = None
+        strictest = ConsentMode.NONE
         index = self._index
         rules: Iterable[CompiledRule] = index.rules if every else index.candidates(looked)
         for compiled in rules:
@@ -214,12 +233,21 @@ class Policy:
             if misfit:
                 steps.append(Step("rule", Tried.NO_MATCH, f"{rule.name}: {misfit}"))
                 continue
-            certain = looked.open.isdisjoint(compiled.named)
+            certain = compiled.is_certain(looked, self._calendar)
             steps.append(Step("rule", Tried.MATCHED if certain else Tried.POSSIBLE, rule.name))
-            if rule.mode is not Mode.NEVER or (certain and not found):
-                found.append(self._resolve(compiled, looked))
-            if certain:
+            if rule.mode is not Mode.NEVER or (certain and first is None):
+                first = first or compiled
+                if looked.unknown and rule.mode is not Mode.NEVER:
+                    strictest = stricter(strictest, self._consent_anywhere(rule, looked))
+            # Nothing that comes after it can change anything.
+            if certain or (strictest is ConsentMode.OPT_IN and not every):
                 break
+        if first is None:
+            return None
+        found = self._resolve(first, looked)
+        if stricter(found.consent, strictest) is not found.consent:
+            # Nobody knows yet whose rule will count: ask as the strictest of them does.
+            found = replace(found, consent=strictest, consent_origin=WHOEVER)
         return found
 
     def _resolve(self, compiled: CompiledRule, looked: Looked) -> Found:
@@ -228,7 +256,7 @@ class Policy:
         tenant = belonging.tenant.name if belonging.tenant else ""
         site = belonging.site.name if belonging.site else ""
         department = belonging.department
-        key = (compiled.position, tenant, site, department, looked.direction, looked.unknown)
+        key = (compiled.position, tenant, site, department, looked.direction)
         found = self._resolved.get(key)
         if found is not None:
             return found
@@ -242,41 +270,32 @@ class Policy:
             levels.append(Level(f"tenant {tenant}", settings))
         filled, inherited = resolve(tuple(levels), self._defaults)
         consent, origin = announced(filled, looked.direction)
-        if looked.unknown:
-            anywhere = self._consent_anywhere(compiled, tenant, looked.direction)
-            if stricter(consent, anywhere) is not consent:
-                consent, origin = anywhere, "strictest of those who may answer"
         found = Found(compiled, filled, inherited, consent, origin)
         self._resolved[key] = found
         return found
 
-    def _consent_anywhere(
-        self, compiled: CompiledRule, tenant: str, direction: Direction | None
-    ) -> ConsentMode:
+    def _consent_anywhere(self, rule: Rule, looked: Looked) -> ConsentMode:
         """The most that a rule asks for, whichever department and site answers."""
-        key = (compiled.position, tenant, direction)
-        known = self._anywhere.get(key)
+        tenant = looked.belonging.tenant.name if looked.belonging.tenant else ""
+        asked = asking(rule.settings, looked.direction)
+        key = (asked, tenant, looked.direction)
+        known = self._strictest.get(key)
         if known is not None:
             return known
+        own = asking(self._places.get(("tenant", tenant, ""), OPEN), looked.direction)
+        built_in = asking(self._defaults, looked.direction)
         strictest = ConsentMode.NONE
-        of_tenant = self._places.get(("tenant", tenant, ""), OPEN)
-        for department in self._kinds(tenant, "department"):
-            for site in self._kinds(tenant, "site"):
-                levels = (compiled.rule.settings, department, site, of_tenant)
-                filled, _ = resolve(tuple(Level("", one) for one in levels), self._defaults)
-                strictest = stricter(strictest, announced(filled, direction)[0])
-        self._anywhere[key] = strictest
+        for department in self._kinds(tenant, "department", looked.direction):
+            for site in self._kinds(tenant, "site", looked.direction):
+                mode = asked_by((asked, department, site, own, built_in))
+                strictest = stricter(strictest, mode)
+        self._strictest[key] = strictest
         return strictest
 
-    def _kinds(self, tenant: str, kind: str) -> set[Settings]:
+    def _kinds(self, tenant: str, kind: str, direction: Direction | None) -> set[Asking]:
         """The different things that places of a kind say about asking; one may be nowhere."""
-        return {OPEN} | {
-            Settings(
-                consent=place.settings.consent,
-                announcement=place.settings.announcement,
-                announce_inbound=place.settings.announce_inbound,
-                announce_outbound=place.settings.announce_outbound,
-            )
+        return {asking(OPEN, direction)} | {
+            asking(place.settings, direction)
             for place in self.text.places
             if (place.kind, place.tenant) == (kind, tenant)
         }
@@ -356,22 +375,12 @@ class Policy:
         )
 
 
-def announced(settings: Filled, direction: Direction | None) -> tuple[ConsentMode, str]:
-    """What consent comes to in a direction, and what makes it less than the settings say."""
-    if settings.consent is not ConsentMode.ANNOUNCE:
-        return settings.consent, ""
-    if settings.announcement == SUPPRESS:
-        return ConsentMode.NONE, "announcement suppressed"
-    if direction is Direction.INBOUND and not settings.announce_inbound:
-        return ConsentMode.NONE, "announce_inbound"
-    if direction is Direction.OUTBOUND and not settings.announce_outbound:
-        return ConsentMode.NONE, "announce_outbound"
-    return settings.consent, ""
-
-
-def stricter(one: ConsentMode, other: ConsentMode) -> ConsentMode:
-    """Of two modes of consent the one that asks for more."""
-    return one if STRICTNESS.index(one) >= STRICTNESS.index(other) else other
+def _dialling(place: Belonging) -> tuple[str, str]:
+    """Country and outside prefix of a place."""
+    site, tenant = place.site, place.tenant
+    country = (site.country if site else "") or (tenant.country if tenant else "")
+    prefix = (site.outside_prefix if site else "") or (tenant.outside_prefix if tenant else "")
+    return country, prefix
 
 
 def _cut(steps: list[Step]) -> list[Step]:

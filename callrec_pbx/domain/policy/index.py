@@ -3,10 +3,12 @@
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 
-from callrec_pbx.domain.policy.patterns import Patterns, is_exact, prefix_of
+from callrec_pbx.domain.patterns import Patterns, is_exact, prefix_of
 from callrec_pbx.domain.policy.question import PERSONAL, Looked
 from callrec_pbx.domain.policy.rules import Rule
 from callrec_pbx.domain.policy.schedule import Calendar
+from callrec_pbx.domain.policy.settings import SUPPRESS
+from callrec_pbx.domain.words import Mode
 
 CRITERIA = (
     "tenant",
@@ -69,9 +71,21 @@ class CompiledRule:
             return "valid_from"
         if rule.valid_to is not None and (at is None or at >= rule.valid_to):
             return "valid_to"
-        if rule.when and (at is None or not calendar.is_open(rule.when, at, call.belonging)):
+        if not rule.when:
+            return ""
+        places = call.anywhere or (call.belonging,)
+        if at is None or not any(calendar.is_open(rule.when, at, place) for place in places):
             return "when"
         return ""
+
+    def is_certain(self, call: Looked, calendar: Calendar) -> bool:
+        """Whether a rule that fits will also fit when all is known."""
+        if not call.open.isdisjoint(self.named):
+            return False
+        rule, at = self.rule, call.at
+        if not rule.when or at is None:
+            return True
+        return all(calendar.is_open(rule.when, at, place) for place in call.anywhere)
 
 
 class RuleIndex:
@@ -142,10 +156,17 @@ class RuleIndex:
 
 
 def _unknown_key(rule: Rule) -> tuple[object, ...]:
-    """What a rule says when nobody knows who will take the call."""
+    """What a rule asks for when nobody knows who will take the call.
+
+    Its other settings do not matter: they are taken of the first rule that fits.
+    """
+    settings = rule.settings
     return (
-        rule.mode,
-        rule.settings,
+        rule.mode is Mode.NEVER,
+        settings.consent,
+        settings.announcement and settings.announcement == SUPPRESS,
+        settings.announce_inbound,
+        settings.announce_outbound,
         rule.direction,
         rule.when,
         rule.valid_from,

@@ -4,23 +4,35 @@ import re
 from collections.abc import Iterable
 from typing import Protocol
 
-from callrec_pbx.domain.policy.patterns import compiled, is_exact, prefix_of
+from callrec_pbx.domain.patterns import compiled, is_exact, prefix_of
 
 
 class Numbers(Protocol):
     """Reads numbers as people of a country write them; injected, as that takes a library."""
 
+    def likely(self, number: str, country: str, outside_prefix: str = "") -> tuple[str, ...]:
+        """A number as given, and its likeliest reading as E.164: for rules."""
+        ...
+
     def spellings(self, number: str, country: str, outside_prefix: str = "") -> tuple[str, ...]:
-        """Every reading of a number: as given, and as E.164 (`+46701234567`)."""
+        """Every reading of a number, likely or not: for numbers that are never recorded."""
         ...
 
     def pattern_e164(self, pattern: str, country: str) -> str:
         """A number or pattern of numbers as E.164, as far as it can be."""
         ...
 
+    def patterns_e164(self, pattern: str, countries: tuple[str, ...]) -> tuple[str, ...]:
+        """The same as each of the countries reads it, each reading once."""
+        ...
+
 
 class AsGiven:
     """Takes numbers as they are."""
+
+    def likely(self, number: str, country: str, outside_prefix: str = "") -> tuple[str, ...]:  # noqa: ARG002
+        """The number itself."""
+        return (number,)
 
     def spellings(self, number: str, country: str, outside_prefix: str = "") -> tuple[str, ...]:  # noqa: ARG002
         """The number itself."""
@@ -30,6 +42,10 @@ class AsGiven:
         """The pattern itself."""
         return pattern
 
+    def patterns_e164(self, pattern: str, countries: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002
+        """The pattern itself."""
+        return (pattern,)
+
 
 def readings(patterns: Iterable[str], countries: Iterable[str], numbers: Numbers) -> set[str]:
     """Patterns as they are, and as each of the countries reads them."""
@@ -37,7 +53,7 @@ def readings(patterns: Iterable[str], countries: Iterable[str], numbers: Numbers
     found = set()
     for pattern in patterns:
         found.add(pattern)
-        found.update(numbers.pattern_e164(pattern, country) for country in countries)
+        found.update(numbers.patterns_e164(pattern, countries))
     return found
 
 

@@ -16,9 +16,12 @@ class CallInQuestion:
         line: The line that would be recorded; None when it is not known yet (a queue), and then
             rules that name lines or people may match, so that the announcement is not left out.
         numbers: The outside numbers of the call.
-        trunk: The endpoint of the outside line; None while it is not chosen yet (outbound).
+        trunk: The endpoint of the outside line; None while it is not known: not chosen
+            yet (outbound), or not given (a made-up call).
         at: When the call began; without it no schedule fits.
         declined: Who has refused, such as `declined_by_caller`; empty for nobody.
+        direct: Whether the line was called itself, and not through a queue; None: as `queue` tells.
+        endpoint: Whether `line` is the PBX's endpoint, and not what an offer calls the line.
         demanded: Whether the agent asks for a recording at this moment.
         running: How many recordings of a tenant run now; None: no limit is looked at.
     """
@@ -31,6 +34,8 @@ class CallInQuestion:
     trunk: str | None = ""
     at: datetime | None = None
     declined: str = ""
+    direct: bool | None = None
+    endpoint: bool = False
     demanded: bool = False
     running: Callable[[str], int] | None = field(default=None, compare=False)
 
@@ -45,6 +50,7 @@ class Looked:
 
     Attributes:
         unknown: Whether it is not known yet who takes the call.
+        anywhere: Then, the places that may: each site whose clock or holidays may matter.
         open: Criteria that cannot be answered yet.
     """
 
@@ -53,6 +59,7 @@ class Looked:
     belonging: Belonging
     at: datetime | None
     unknown: bool
+    anywhere: tuple[Belonging, ...]
     open: frozenset[str]
 
 
@@ -60,12 +67,19 @@ TRUNK = frozenset({"trunk"})
 NOTHING: frozenset[str] = frozenset()
 
 
-def look(call: CallInQuestion, belonging: Belonging, profile: str, numbers: set[str]) -> Looked:
+def look(
+    call: CallInQuestion,
+    belonging: Belonging,
+    profile: str,
+    numbers: set[str],
+    anywhere: tuple[Belonging, ...] = (),
+) -> Looked:
     """Gather what the criteria ask for.
 
     Args:
         profile: Name of the user's active profile.
-        numbers: The outside numbers in every spelling that a pattern may have.
+        numbers: The outside numbers as given, and as E.164.
+        anywhere: Where the call may be taken, while that is not known.
     """
     line = belonging.line
     user = belonging.user
@@ -84,7 +98,7 @@ def look(call: CallInQuestion, belonging: Belonging, profile: str, numbers: set[
     }
     unknown = call.line is None
     open_ = (PERSONAL if unknown else NOTHING) | (TRUNK if call.trunk is None else NOTHING)
-    return Looked(values, call.direction, belonging, call.at, unknown, open_)
+    return Looked(values, call.direction, belonging, call.at, unknown, anywhere, open_)
 
 
 def _known(*values: str) -> tuple[str, ...]:

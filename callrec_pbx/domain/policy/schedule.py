@@ -28,7 +28,10 @@ def local_time(at: datetime, belonging: Belonging) -> datetime:
     """The site's time of day, else the tenant's."""
     site, tenant = belonging.site, belonging.tenant
     name = (site.time_zone if site else "") or (tenant.time_zone if tenant else "")
-    return at.astimezone(zone(name) or UTC)
+    try:
+        return at.astimezone(zone(name) or UTC)
+    except OverflowError:  # the first or last day of all dates, which is no real call's
+        return at
 
 
 class Calendar:
@@ -64,7 +67,7 @@ class Calendar:
             if begun and self._counts(window, today, belonging):
                 return True
             # A window that goes past midnight belongs to the day on which it began.
-            late = past_midnight and minute < window.to_minute
+            late = past_midnight and minute < window.to_minute and today > date.min
             if late and self._counts(window, today - timedelta(days=1), belonging):
                 return True
         return False

@@ -1,7 +1,10 @@
 """Patterns: whole strings in which `*` stands for any characters and `?` for one."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
 def is_exact(pattern: str) -> bool:
@@ -39,3 +42,28 @@ class Patterns:
                 if other.fullmatch(value):
                     return True
         return False
+
+
+class PatternTable(Generic[T]):
+    """Things by patterns, found by what a pattern begins with and not one after the other."""
+
+    def __init__(self, entries: Iterable[tuple[str, T]]) -> None:
+        self._exact: dict[str, T] = {}
+        self._by_prefix: dict[str, list[tuple[re.Pattern[str], T]]] = {}
+        for pattern, thing in entries:
+            if is_exact(pattern):
+                self._exact.setdefault(pattern, thing)
+            else:
+                entry = (compiled(pattern), thing)
+                self._by_prefix.setdefault(prefix_of(pattern), []).append(entry)
+        self._lengths = sorted({len(prefix) for prefix in self._by_prefix}, reverse=True)
+
+    def find(self, value: str) -> Iterator[T]:
+        """What fits: the value itself, then patterns, the longest beginning first."""
+        if value in self._exact:
+            yield self._exact[value]
+        for length in self._lengths:
+            if length <= len(value):
+                for pattern, thing in self._by_prefix.get(value[:length], ()):
+                    if pattern.fullmatch(value):
+                        yield thing
