@@ -21,9 +21,9 @@ import statistics
 import time
 from collections.abc import Callable
 
+from callrec_pbx.domain.patterns import compiled
 from callrec_pbx.domain.people import Ddi, Department, Line, People, Queue, Tenant, User
 from callrec_pbx.domain.policy import CallInQuestion, Policy, PolicyText, Rule, Settings
-from callrec_pbx.domain.policy.patterns import compiled
 from callrec_pbx.domain.words import ConsentMode, Direction, Mode, Switch
 from callrec_pbx.numbers import Numbers
 

@@ -1,15 +1,10 @@
 """Bringing the database to the schema that this version needs, and checking that it is there."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from callrec_pbx.catalogue.engine import (
@@ -28,10 +23,10 @@ FILE_MODE = 0o640
 
 def head() -> str:
     """The revision that this version needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    if revision is None:
+    found = _revisions()
+    if not found:
         raise CatalogueError("migrations: there is none; install callrec-pbx again")
-    return revision
+    return found[-1]
 
 
 def current(url: str) -> str | None:
@@ -60,12 +55,12 @@ def upgrade(url: str, revision: str = "head") -> None:
     Raises:
         CatalogueError: it cannot be created or changed.
     """
-    _run(url, lambda config: command.upgrade(config, revision))
+    _run(url, "upgrade", revision)
 
 
 def downgrade(url: str, revision: str) -> None:
     """Bring the database back to an earlier revision; `base` empties it. Raises as `upgrade`."""
-    _run(url, lambda config: command.downgrade(config, revision))
+    _run(url, "downgrade", revision)
 
 
 def open_current(url: str, *, busy_ms: int = BUSY_MS) -> Engine:
@@ -78,10 +73,9 @@ def open_current(url: str, *, busy_ms: int = BUSY_MS) -> Engine:
     if found is None:
         raise CatalogueError(f"catalogue.url {url!r}: holds no catalogue; run: callrec-pbx migrate")
     if found != needed:
-        scripts = ScriptDirectory.from_config(_config()).walk_revisions()
         remedy = (
             "run: callrec-pbx migrate"
-            if found in {script.revision for script in scripts}
+            if found in _revisions()
             else "a newer callrec-pbx made it; install that version"
         )
         raise CatalogueError(
@@ -90,22 +84,29 @@ def open_current(url: str, *, busy_ms: int = BUSY_MS) -> Engine:
     return make_engine(url, busy_ms=busy_ms)
 
 
-def _config() -> Config:
-    config = Config()
-    # alembic takes the folder as a template: a percent sign in the path is doubled.
-    config.set_main_option("script_location", str(resource_dir("migrations")).replace("%", "%%"))
-    return config
+def _revisions() -> list[str]:
+    """All revisions, oldest first; the name of a migration's file begins with its revision."""
+    files = (resource_dir("migrations") / "versions").glob("[0-9]*_*.py")
+    return sorted(file.name.partition("_")[0] for file in files)
 
 
-def _run(url: str, change: Callable[[Config], None]) -> None:
+def _run(url: str, what: Literal["upgrade", "downgrade"], revision: str) -> None:
+    # Loaded on use: alembic takes time that other commands need not wait for.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
     parsed = parse(url)
     _create(sqlite_file(parsed))
     engine = make_engine(url, foreign_keys=False)
-    config = _config()
+    config = Config()
+    # alembic takes the folder as a template: a percent sign in the path is doubled.
+    config.set_main_option("script_location", str(resource_dir("migrations")).replace("%", "%%"))
+    change = command.upgrade if what == "upgrade" else command.downgrade
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            change(config)
+            change(config, revision)
             _check_foreign_keys(connection)
     except (DBAPIError, CommandError) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
@@ -140,4 +141,7 @@ def _check_foreign_keys(connection: Connection) -> None:
 
 def _revision(engine: Engine) -> str | None:
     with reading(engine).connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)

@@ -17,10 +17,14 @@ _NULLABLE_JSON = JSON(none_as_null=True)
 
 
 class VersionKind(StrEnum):
-    """What made a version: a policy applied, people changed, an earlier policy brought back."""
+    """What made a version: a policy applied, people changed, an earlier policy brought back.
+
+    Where the policy names people who were changed, its text has changed with them.
+    """
 
     POLICY = "policy"
     PEOPLE = "people"
+    PEOPLE_AND_POLICY = "people_and_policy"
     ROLLBACK = "rollback"
 
 
@@ -194,7 +198,7 @@ class PolicyVersionRow(Base):
     kind: Mapped[VersionKind] = mapped_column(word_column(VersionKind, "kind"))
     changes: Mapped[list[str]]
     document: Mapped[dict[str, Any] | None] = mapped_column(_NULLABLE_JSON)
-    """The policy text without the excluded numbers; empty when people were changed."""
+    """The policy text without the excluded numbers; empty where it was not changed."""
     restored_from: Mapped[int | None]
 
 

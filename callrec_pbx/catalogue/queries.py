@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    Table,
+    and_,
+    exists,
+    or_,
+    select,
+)
 
 from callrec_pbx.catalogue.engine import CatalogueError, reading
 from callrec_pbx.catalogue.rows import (
@@ -19,8 +29,8 @@ from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.storage.serial import CallSidecar, Tombstone
 
 
-class NoSuchRecordingError(CatalogueError):
-    """No recording, or more than one, has that id; the user gives another or a longer one."""
+class NoSuchIdError(CatalogueError):
+    """Nothing, or more than one, has that id; the user gives another or a longer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +76,40 @@ def find_recording(engine: Engine, prefix: str) -> Found:
     """One recording by its id or the beginning of it.
 
     Raises:
-        NoSuchRecordingError: none has it, or several do.
+        NoSuchIdError: none has it, or several do.
     """
-    # Ids are made of 0-9 and a-z; `{` is the character after `z`.
-    query = select(RECORDING).where(
-        RECORDING.c.recording_id >= prefix, RECORDING.c.recording_id < prefix + "{"
-    )
-    query = query.order_by(RECORDING.c.recording_id).limit(2)
     with reading(engine).begin() as connection:
-        rows = connection.execute(query).mappings().all()
-        if not prefix or not rows:
-            raise NoSuchRecordingError(
-                f"recording {prefix!r}: there is none; callrec-pbx recordings list shows the ids"
-            )
-        if len(rows) > 1 and rows[0]["recording_id"] != prefix:
-            raise NoSuchRecordingError(
-                f"recording {prefix!r}: more than one begins so; give more of the id"
-            )
-        (item,) = recordings_of(connection, rows[:1])
+        (item,) = recordings_of(connection, [row_by_prefix(connection, RECORDING, prefix)])
         calls = calls_by_id(connection, [item.recording.call_id])
     return _found(item, calls[item.recording.call_id])
+
+
+def row_by_prefix(connection: Connection, table: Table, prefix: str) -> RowMapping:
+    """The one row of a table of calls or recordings whose id is or begins with that.
+
+    Raises:
+        NoSuchIdError: none has it, or several do.
+    """
+    (key,) = table.primary_key.columns
+    # Ids are made of 0-9 and a-z; `{` is the character after `z`.
+    query = select(table).where(key >= prefix, key < prefix + "{").order_by(key).limit(2)
+    rows = connection.execute(query).mappings().all()
+    if not prefix or not rows:
+        raise NoSuchIdError(
+            f"{table.name} {prefix!r}: there is none; callrec-pbx {table.name}s list shows the ids"
+        )
+    if len(rows) > 1 and rows[0][key.name] != prefix:
+        raise NoSuchIdError(
+            f"{table.name} {prefix!r}: more than one begins so; give more of the id"
+        )
+    return rows[0]
+
+
+def has_number(number: str) -> ColumnElement[bool]:
+    """Whether a number of the call or of one of its legs is that; `*`: any characters."""
+    of_a_leg = exists().where(and_(LEG.c.call_id == CALL.c.call_id, _like(LEG.c.number, number)))
+    of_the_call = (CALL.c.a_number, CALL.c.b_number, CALL.c.c_number, CALL.c.ddi)
+    return or_(*(_like(column, number) for column in of_the_call), of_a_leg)
 
 
 def _found(item: RecordingRow, call: CallSidecar) -> Found:
@@ -103,11 +127,7 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.states:
         found.append(RECORDING.c.state.in_(wanted.states))
     if wanted.number is not None:
-        of_a_leg = exists().where(
-            and_(LEG.c.call_id == CALL.c.call_id, _like(LEG.c.number, wanted.number))
-        )
-        of_the_call = (CALL.c.a_number, CALL.c.b_number, CALL.c.c_number, CALL.c.ddi)
-        found.append(or_(*(_like(column, wanted.number) for column in of_the_call), of_a_leg))
+        found.append(has_number(wanted.number))
     return found
 
 

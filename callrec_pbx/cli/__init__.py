@@ -20,6 +20,7 @@ COMMANDS = {
     "migrate": "callrec_pbx.cli.migrate:migrate",
     "policy": "callrec_pbx.cli.policy:app",
     "recordings": "callrec_pbx.cli.recordings:app",
+    "calls": "callrec_pbx.cli.calls:app",
     "account": "callrec_pbx.cli.account:account",
     "catalogue": "callrec_pbx.cli.catalogue:app",
     "tenant": "callrec_pbx.cli.people_tenant:app",

@@ -90,6 +90,8 @@ def _print(found: Account) -> None:
         _print_calls(out, title, calls)
     if not found.balanced:
         out.print("the account does not add up")
+    if found.lines:
+        out.print("which calls, and why: callrec-pbx calls list --outcome OUTCOME")
 
 
 def _period(found: Account) -> str:

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from callrec_pbx.catalogue.engine import reading
-from callrec_pbx.catalogue.people_models import Entity, VersionKind
+from callrec_pbx.catalogue.people_models import Entity
 from callrec_pbx.cli.common import (
     console,
     plain,
@@ -25,12 +25,14 @@ from callrec_pbx.cli.people_common import (
     TenantOption,
     tenant_of,
 )
+from callrec_pbx.people.following import MARK
 from callrec_pbx.people.history import Logged, changes_of
-from callrec_pbx.people.importing import LineReport, Report, Status, import_table
+from callrec_pbx.people.importing import LineReport, Report, Status
 from callrec_pbx.people.kinds import KINDS
 from callrec_pbx.people.lookup import listed
 from callrec_pbx.people.table import write_table
-from callrec_pbx.people.versions import Version, find_version, versions
+from callrec_pbx.people.versions import OF_PEOPLE, Version, find_version, versions
+from callrec_pbx.policy.people import import_table
 from callrec_pbx.storage.serial import time_to_text
 
 MOST = 10_000
@@ -141,11 +143,11 @@ def history(
         raise typer.BadParameter(f"{limit}: give 1 to {MOST}", param_hint="--limit")
     with site(ctx) as here, reading(here.engine).begin() as connection:
         if version is None:
-            found = versions(connection, VersionKind.PEOPLE, limit)
+            found = versions(connection, OF_PEOPLE, limit)
             logged: list[Logged] = []
         else:
             one = find_version(connection, version)
-            found = [one] if one is not None and one.kind is VersionKind.PEOPLE else []
+            found = [one] if one is not None and one.kind in OF_PEOPLE else []
             logged = changes_of(connection, version)
     if version is not None and not found:
         raise typer.BadParameter(
@@ -234,13 +236,18 @@ def _print_changes(version: Version, logged: list[Logged], *, as_json: bool) -> 
             {"entity": str(one.entity), "key": one.key, "before": one.before, "after": one.after}
             for one in logged
         ]
-        print_json(_version(version) | {"changes": changes})
+        print_json(_version(version) | {"changes": changes, "policy": _of_policy(version)})
         return
     typer.echo(plain(f"version {version.version}, {shown_time(version.at)}, {version.author}"))
     if version.comment:
         typer.echo(plain(version.comment))
-    for one in logged:
-        typer.echo(plain(str(one)))
+    for line in (*map(str, logged), *_of_policy(version)):
+        typer.echo(plain(line))
+
+
+def _of_policy(version: Version) -> list[str]:
+    """What a version has changed of the policy's text, where it names what was changed."""
+    return [line for line in version.changes if line.startswith(MARK)]
 
 
 def _version(version: Version) -> dict[str, Any]:

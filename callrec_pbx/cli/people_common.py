@@ -51,16 +51,21 @@ def tenant_of(engine: Engine, named: str | None) -> str:
 def tell(changes: Changes, *, as_json: bool, dry_run: bool = False) -> None:
     """Print what was changed."""
     done = changes.done()
+    followed = changes.followed.lines if changes.followed else ()
     if as_json:
         document: dict[str, Any] = {
             "dry_run": dry_run,
             "version": changes.version,
             "changes": [change.document() for change in done],
+            "policy": list(followed),
+            "remarks": list(changes.remarks),
         }
         print_json(document)
         return
-    for change in done:
-        typer.echo(plain(str(change)))
+    for line in (*map(str, done), *followed):
+        typer.echo(plain(line))
+    for remark in changes.remarks:
+        typer.echo(plain(f"warning: {remark}; change the policy if it is to"), err=True)
     if dry_run:
         typer.echo("dry run: nothing was changed")
     elif changes.version is None:

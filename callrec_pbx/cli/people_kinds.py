@@ -21,9 +21,9 @@ from callrec_pbx.cli.people_common import (
 )
 from callrec_pbx.config.checks import BadValueError
 from callrec_pbx.people.change import document
-from callrec_pbx.people.changes import changing
 from callrec_pbx.people.kinds import KINDS, Field, Key, Kind, Sort, Thing
 from callrec_pbx.people.lookup import References, find, listed, references
+from callrec_pbx.policy.people import changing
 
 NAMED = 20
 """How many of those that refer to a thing `show` names."""
@@ -121,11 +121,6 @@ def _setting(kind: Kind) -> Callable[..., None]:
             with changing(here.engine, author=author, comment=comment) as changes:
                 changes.set(kind.entity, key, _values(kind, given))
         tell(changes, as_json=as_json)
-        renamed = any(one.field == kind.key[-1] for c in changes.done() for one in c.differences)
-        if renamed:
-            typer.echo(
-                "a policy that names it has to be changed, too: callrec-pbx policy check", err=True
-            )
 
     options = [_option(field) for field in _settable(kind)]
     tenant = _tenant(kind.key[0] == "tenant")
@@ -168,7 +163,12 @@ _WRITING = (
 )
 _CASCADE = _parameter(
     "cascade",
-    Annotated[bool, typer.Option("--cascade", help="Even though something refers to it.")],
+    Annotated[
+        bool,
+        typer.Option(
+            "--cascade", help="Even though something refers to it, or the policy names it."
+        ),
+    ],
     default=False,
 )
 _DRY_RUN = _parameter(

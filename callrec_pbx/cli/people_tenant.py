@@ -21,9 +21,9 @@ from callrec_pbx.domain.people import Tenant
 from callrec_pbx.domain.words import Switch
 from callrec_pbx.people.acknowledgement import Acknowledgement, acknowledgements
 from callrec_pbx.people.acknowledgement import acknowledge as keep
-from callrec_pbx.people.changes import changing
 from callrec_pbx.people.lookup import find
 from callrec_pbx.policy import acknowledgement
+from callrec_pbx.policy.people import changing
 from callrec_pbx.storage.serial import time_to_text
 
 app = group(Entity.TENANT, "Tenants: the companies on this PBX.")
@@ -138,7 +138,9 @@ def _show(engine: Engine, tenant: str, language: str | None, *, as_json: bool) -
         )
         return
     typer.echo(text)
-    typer.echo(f"text version {acknowledgement.TEXT_VERSION}")
+    version = acknowledgement.TEXT_VERSION
+    typer.echo(f"text version {version}; whoever answers for it acknowledges it with")
+    typer.echo(f"  callrec-pbx tenant acknowledge --who NAME --text-version {version}")
     for one in made:
         typer.echo(
             plain(f"version {one.text_version}: {one.who}, {shown_time(one.at)}, for {one.tenant}")

@@ -20,7 +20,8 @@ from callrec_pbx.cli.policy_common import (
     tell,
     version_text,
 )
-from callrec_pbx.people.versions import Version, versions
+from callrec_pbx.people.following import MARK
+from callrec_pbx.people.versions import Version, people_versions, versions
 from callrec_pbx.policy import change, store
 from callrec_pbx.policy.diff import change_document, changes, value_text
 from callrec_pbx.policy.document import CRITERIA, EXAMPLE, parse
@@ -30,6 +31,8 @@ from callrec_pbx.policy.written import KINDS, to_document, to_json
 from callrec_pbx.storage.serial import time_to_text
 
 MOST = 10_000
+SHOWN = 5
+"""How many changes of people `diff` shows of a version; `people history` has all of them."""
 
 app = typer.Typer(
     help="The policy: what is recorded, and how; its versions; what it says of a call.",
@@ -113,13 +116,16 @@ def apply(
             help="The version that FILE was made from; refused if the policy was changed since.",
         ),
     ] = None,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Take a FILE without any rule, setting or number too.")
+    ] = False,
     author: AuthorOption,
     comment: CommentOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Make FILE the policy; a running listener takes it over by itself.
 
-    Excluded numbers that FILE does not name are not excluded any more.
+    Excluded numbers that FILE does not name are not excluded any more; the output says so.
     """
     with site(ctx) as here:
         if if_none and _keep(here.engine, as_json=as_json):
@@ -133,6 +139,7 @@ def apply(
             author=author,
             comment=comment,
             expected_version=expect_version,
+            empty=empty,
             dry_run=dry_run,
         )
     tell(result, as_json=as_json, dry_run=dry_run)
@@ -170,9 +177,15 @@ def diff(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what version B has that version A has not, and the other way round."""
+    """Show what version B has that version A has not, and the other way round.
+
+    Of people and places, which are no part of the policy's text, it shows what was changed between.
+    """
     with site(ctx) as here:
         before, after = version_text(here, old), version_text(here, new)
+        first, last = sorted((before[0], after[0]))
+        with reading(here.engine).begin() as connection:
+            of_people = people_versions(connection, first, last)
     found = changes(before[1], after[1])
     if as_json:
         print_json(
@@ -180,12 +193,22 @@ def diff(
                 "from": before[0],
                 "to": after[0],
                 "changes": [change_document(one) for one in found],
+                "people": [
+                    {"version": one.version, "changes": _of_people(one)} for one in of_people
+                ],
             }
         )
         return
     print_changes(found)
     if not found:
-        typer.echo(f"versions {before[0]} and {after[0]} say the same")
+        but = ", but people and places were changed:" if of_people else ""
+        typer.echo(f"versions {before[0]} and {after[0]} say the same{but}")
+    for one in of_people:
+        lines = _of_people(one)
+        for line in lines[:SHOWN]:
+            typer.echo(plain(f"people, version {one.version}: {line}"))
+        if len(lines) > SHOWN:
+            typer.echo(f"    ... (callrec-pbx people history --version {one.version} shows all)")
 
 
 @app.command()
@@ -194,14 +217,35 @@ def rollback(
     version: Annotated[int, typer.Argument(metavar="N", help="The version to bring back.")],
     *,
     dry_run: DryRunOption = False,
+    expect_version: Annotated[
+        int | None,
+        typer.Option(
+            "--expect-version",
+            help="The version that you have seen; refused if the policy was changed since.",
+        ),
+    ] = None,
+    with_excluded: Annotated[
+        bool,
+        typer.Option("--with-excluded", help="Exclude who was excluded then, and nobody else."),
+    ] = False,
     author: AuthorOption,
     comment: CommentOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Make the policy what it was in version N, as a new version; people and places stay."""
+    """Make the policy what it was in version N, as a new version; people and places stay.
+
+    Who is excluded now stays so, also where version N does not exclude them.
+    """
     with site(ctx) as here:
         result = change.rollback(
-            here.engine, version, known(here), author=author, comment=comment, dry_run=dry_run
+            here.engine,
+            version,
+            known(here),
+            author=author,
+            comment=comment,
+            expected_version=expect_version,
+            with_excluded=with_excluded,
+            dry_run=dry_run,
         )
     tell(result, as_json=as_json, dry_run=dry_run)
 
@@ -236,6 +280,11 @@ def _keep(engine: Engine, *, as_json: bool) -> bool:
     else:
         typer.echo(plain(f"nothing to change: there is a policy, {_line(found)}"))
     return True
+
+
+def _of_people(version: Version) -> list[str]:
+    """What a version has changed of people and places."""
+    return [line for line in version.changes if not line.startswith(MARK)]
 
 
 def _version(version: Version) -> dict[str, Any]:

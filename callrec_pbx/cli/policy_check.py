@@ -18,7 +18,7 @@ from callrec_pbx.policy.check import check as look_through
 from callrec_pbx.policy.countries import CODE, Countries, Expectation
 from callrec_pbx.policy.countries import countries as table_of_countries
 from callrec_pbx.policy.load import defaults_of
-from callrec_pbx.recorder.service import prompt_book
+from callrec_pbx.recorder.prompt_book import prompt_book
 
 
 def check(

@@ -50,10 +50,14 @@ def read_text(file: Path) -> tuple[str, str]:
     name = "standard input" if file == STDIN else str(file)
     try:
         data = sys.stdin.buffer.read() if file == STDIN else file.read_bytes()
-        return data.decode(), name
+        return data.decode("utf-8-sig"), name
     except FileNotFoundError:
         raise PolicyFileError.one(
             name, "there is no such file", "see that it is spelt right"
+        ) from None
+    except IsADirectoryError:
+        raise PolicyFileError.one(
+            name, "cannot be read: it is a directory", "name a file in it"
         ) from None
     except OSError as error:
         raise PolicyFileError.one(
@@ -140,10 +144,13 @@ def tell(result: Result, *, as_json: bool, dry_run: bool) -> None:
                 "changed": bool(result.changes) and not dry_run,
                 "changes": [change_document(change) for change in result.changes],
                 "warnings": [str(warning) for warning in result.warnings],
+                "remarks": list(result.remarks),
             }
         )
         return
     print_changes(result.changes)
+    for remark in result.remarks:
+        typer.echo(f"note: {plain(remark)}")
     if not result.changes:
         typer.echo(f"nothing to change: version {result.version} says the same")
     elif dry_run:

@@ -40,7 +40,7 @@ def add(
     """Exclude numbers; those that are excluded already are left as they are."""
     wanted = [_number(number) for number in numbers]
     with site(ctx) as here:
-        new = excluded.new_among(wanted, _there(here.engine))
+        new = excluded.new_among(wanted, *_there(here.engine))
         saved = store.change_excluded(here.engine, author, comment, add=new, dry_run=dry_run)
     tell(Result(saved.version, saved.changes), as_json=as_json, dry_run=dry_run)
 
@@ -55,10 +55,10 @@ def remove(
     comment: CommentOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Exclude numbers no longer; all of them must be excluded now."""
+    """Exclude numbers no longer, in whatever spelling; all of them must be excluded now."""
     wanted = [_number(number) for number in numbers]
     with site(ctx) as here:
-        gone = excluded.entries_of(wanted, _there(here.engine))
+        gone = excluded.entries_of(wanted, *_there(here.engine))
         saved = store.change_excluded(here.engine, author, comment, remove=gone, dry_run=dry_run)
     tell(Result(saved.version, saved.changes), as_json=as_json, dry_run=dry_run)
 
@@ -72,14 +72,19 @@ def list_(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List excluded numbers."""
+    """List excluded numbers as written and, where that is another, after a # as read."""
     with site(ctx) as here:
-        found = excluded.like(_there(here.engine), map(_number, numbers or ()))
+        there, countries = _there(here.engine)
+    found = excluded.like(there, map(_number, numbers or ()), countries)
+    readings = {number: list(excluded.readings_of(number, countries)) for number in found}
     if as_json:
-        print_json({"excluded_numbers": list(found)})
+        print_json({"excluded_numbers": list(found), "readings": readings})
         return
     for number in found:
-        typer.echo(plain(number))
+        # A remark to `import`, which can read the list.
+        plainly = readings[number] == [excluded.key_of(number)]
+        remark = "" if plainly else f"  # {', '.join(readings[number])}"
+        typer.echo(plain(number + remark))
     if not found:
         typer.echo("no excluded numbers")
 
@@ -106,23 +111,25 @@ def import_(
     text, source = read_text(file)
     wanted = excluded.parse_numbers(text, source)
     with site(ctx) as here:
-        there = _there(here.engine)
-        kept = {excluded.key_of(number) for number in wanted}
-        gone = [one for one in there if excluded.key_of(one) not in kept] if replace else []
+        there, countries = _there(here.engine)
+        gone = excluded.gone_from(there, wanted, countries) if replace else ()
+        stay = set(there).difference(gone)
         saved = store.change_excluded(
             here.engine,
             author,
             comment,
-            add=excluded.new_among(wanted, there),
+            add=excluded.new_among(wanted, stay, countries),
             remove=gone,
             dry_run=dry_run,
         )
     tell(Result(saved.version, saved.changes), as_json=as_json, dry_run=dry_run)
 
 
-def _there(engine: Engine) -> tuple[str, ...]:
+def _there(engine: Engine) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The numbers that are excluded now, and the countries as whose they are read."""
     with reading(engine).begin() as connection:
-        return store.excluded_at(connection, current_version(connection))
+        there = store.excluded_at(connection, current_version(connection))
+        return there, excluded.home_countries(connection)
 
 
 def _number(value: str) -> str:

@@ -150,6 +150,8 @@ def _print_decision(policy: Policy, question: CallInQuestion, decision: Decision
     facts.add_row("policy", shown(decision.policy_version))
     facts.add_row("direction", question.direction or "")
     facts.add_row("line", shown(question.line or "not known yet"))
+    if question.direction is not Direction.INTERNAL:
+        facts.add_row("trunk", shown(question.trunk or "not known (--trunk)"))
     facts.add_row("outcome", f"{decision.outcome} ({shown(decision.reason)})")
     for name in TOLD:
         value = field_text(name, getattr(decision, name))
@@ -157,12 +159,18 @@ def _print_decision(policy: Policy, question: CallInQuestion, decision: Decision
         if value and not (about_settings and not decision.may_record):
             facts.add_row(name.replace("_", " "), shown(value))
     out.print(facts)
+    _print_remarks(question, policy)
     print_steps(
-        explaining.steps(decision, policy.text),
+        explaining.steps(question, decision, policy.text),
         not_tried=explaining.rules_not_tried(decision, policy.text),
     )
     print_settings(decision.explanation.settings)
     _print_countries(explaining.expected(question, decision, policy.people), decision)
+
+
+def _print_remarks(question: CallInQuestion, policy: Policy) -> None:
+    for remark in explaining.remarks(question, policy.people):
+        typer.echo(f"note: {plain(remark)}")
 
 
 def _print_countries(found: explaining.Expected, decision: Decision) -> None:
@@ -201,8 +209,9 @@ def _print_cases(policy: Policy, tried: tuple[Tried, ...], failed: list[Tried]) 
     out.print(table)
     for one in failed:
         typer.echo(plain(f"{one.case.name}: {one.decision.outcome} ({one.decision.reason})"))
+        _print_remarks(one.call, policy)
         print_steps(
-            explaining.steps(one.decision, policy.text),
+            explaining.steps(one.call, one.decision, policy.text),
             not_tried=explaining.rules_not_tried(one.decision, policy.text),
         )
         print_settings(one.decision.explanation.settings)

@@ -6,6 +6,18 @@ import typer
 from rich.table import Table
 
 from callrec_pbx.catalogue.queries import Found, Wanted, find_recording, list_recordings
+from callrec_pbx.cli.call_facts import (
+    call_document,
+    check_limit,
+    cleared_facts,
+    party_facts,
+    print_consents,
+    print_facts,
+    print_filled,
+    print_legs,
+    recording_document,
+    shown_rule,
+)
 from callrec_pbx.cli.common import (
     Site,
     beginning,
@@ -20,13 +32,7 @@ from callrec_pbx.cli.common import (
 )
 from callrec_pbx.cli.explanation import print_settings, print_steps
 from callrec_pbx.domain.words import RecordingState
-from callrec_pbx.storage.serial import (
-    call_to_dict,
-    recording_to_dict,
-    tombstone_to_dict,
-)
-
-MOST = 10_000
+from callrec_pbx.storage.serial import tombstone_to_dict
 
 app = typer.Typer(help="Recordings and what is known of them.", no_args_is_help=True)
 
@@ -54,8 +60,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List recordings, newest first."""
-    if not 1 <= limit <= MOST:
-        raise typer.BadParameter(f"{limit}: give 1 to {MOST}", param_hint="--limit")
+    check_limit(limit)
     wanted = Wanted(
         start=beginning(start, "--from"),
         end=ending(end, "--to"),
@@ -89,17 +94,9 @@ def show(
 
 
 def _document(found: Found, here: Site, *, whole: bool) -> dict[str, Any]:
-    call = call_to_dict(found.call)
-    if not whole:
-        del call["legs"], call["consents"]
-    audio = here.store.audio_path(found.recording)
-    return {
-        "recording": recording_to_dict(found.recording),
-        "tombstone": tombstone_to_dict(found.tombstone),
-        "call": call,
+    return recording_document(found.recording, found.tombstone, here.store) | {
+        "call": call_document(found.call, whole=whole),
         "call_tombstone": tombstone_to_dict(found.call_tombstone),
-        "audio": str(audio),
-        "audio_exists": audio.is_file(),
     }
 
 
@@ -123,82 +120,46 @@ def _print_table(found: list[Found]) -> None:
 
 
 def _print_one(found: Found, here: Site) -> None:
-    out = console()
     recording, call = found.recording, found.call
     audio = here.store.audio_path(recording)
-    facts = Table.grid(padding=(0, 2))
-    for name, value in (
-        ("recording", recording.recording_id),
-        ("state", f"{recording.state} {shown(recording.reason)}"),
-        ("owner", shown(recording.owner)),
-        ("started", shown_time(recording.started_at or recording.created_at)),
-        ("ended", shown_time(recording.ended_at)),
-        ("late", f"{recording.late_ms} ms" if recording.late_ms else ""),
-        ("length", shown_length(recording.audio_ms)),
-        ("mode", recording.mode),
-        ("rule", f"{shown(recording.rule)} (policy {shown(recording.policy_version)})"),
-        ("kept until", shown_time(recording.delete_after) or "without limit"),
-        ("audio", shown(str(audio)) + ("" if audio.is_file() else " (not there)")),
-        ("size", "" if recording.size is None else f"{recording.size} bytes"),
-        ("sha256", recording.sha256),
-        ("repaired", "yes" if recording.repaired else ""),
-        ("call", call.call_id),
-        ("direction", call.direction or ""),
-        ("A number", shown(f"{call.a_number} {call.a_name}")),
-        ("B number", shown(call.b_number)),
-        ("C number", shown(call.c_number)),
-        ("DDI", shown(call.ddi)),
-        ("queue", shown(call.queue)),
-        ("outcome", f"{call.outcome or 'open'} {shown(call.reason)}"),
-        ("transfers", shown(", ".join(call.transfers))),
-    ):
-        if value.strip():
-            facts.add_row(name, value)
-    for what, tombstone in (("pruned", found.tombstone), ("call", found.call_tombstone)):
-        if tombstone is not None:
-            cleared = f"{shown_time(tombstone.pruned_at)} by {tombstone.pruned_by}: {tombstone.why}"
-            facts.add_row(f"{what} cleared", shown(cleared))
-    out.print(facts)
-    _print_parts(found)
-
-
-def _print_parts(found: Found) -> None:
-    legs = Table("Leg", "Kind", "Line", "Number", "Name", "Channel", "Bridged", "Ended")
-    for leg in found.call.legs:
-        legs.add_row(
-            shown(leg.leg),
-            leg.kind,
-            shown(leg.line),
-            shown(leg.number),
-            shown(leg.name),
-            shown(leg.channel),
-            shown_time(leg.bridged_at),
-            shown_time(leg.ended_at),
+    print_facts(
+        (
+            ("recording", recording.recording_id),
+            ("state", f"{recording.state} {shown(recording.reason)}"),
+            ("owner", shown(recording.owner)),
+            ("line", shown(recording.line)),
+            ("tenant", shown(recording.tenant)),
+            ("site", shown(recording.site)),
+            ("department", shown(recording.department)),
+            ("started", shown_time(recording.started_at or recording.created_at)),
+            ("ended", shown_time(recording.ended_at)),
+            ("late", f"{recording.late_ms} ms" if recording.late_ms else ""),
+            ("length", shown_length(recording.audio_ms)),
+            ("channels", recording.channels),
+            ("mode", recording.mode),
+            ("rule", shown_rule(recording)),
+            ("kept until", shown_time(recording.delete_after) or "without limit"),
+            ("audio", shown(str(audio)) + ("" if audio.is_file() else " (not there)")),
+            ("size", "" if recording.size is None else f"{recording.size} bytes"),
+            ("sha256", recording.sha256),
+            ("repaired", "yes" if recording.repaired else ""),
+            ("call", call.call_id),
+            *party_facts(call),
+            *cleared_facts("recording", found.tombstone),
+            *cleared_facts("call", found.call_tombstone),
         )
-    consents = Table("Consent of", "Number", "Asked", "Outcome", "Key", "Prompt", "Played")
-    for consent in found.call.consents:
-        consents.add_row(
-            shown(consent.party),
-            shown(consent.number),
-            consent.mode,
-            consent.outcome,
-            shown(consent.key),
-            shown(f"{consent.language} {consent.prompt} {consent.prompt_sha256[:12]}".strip()),
-            f"{consent.played_ms} of {consent.prompt_ms} ms",
-        )
+    )
+    print_legs(call.legs)
+    print_consents(call.consents)
     pauses = Table("Paused from", "to", "for")
-    for pause in found.recording.pauses:
+    for pause in recording.pauses:
         ended = pause.to_ms
         pauses.add_row(
             shown_length(pause.from_ms),
             shown_length(ended) or "still",
             "" if ended is None else f"{(ended - pause.from_ms) / 1000:.1f} s",
         )
-    for table in (legs, consents, pauses):
-        if table.row_count:
-            console().print(table)
-    explanation = found.recording.explanation
-    if not explanation.steps:
-        explanation = found.call.explanation
+    print_filled(pauses)
+    explanation = recording.explanation if recording.explanation.steps else call.explanation
     print_steps(explanation.steps)
     print_settings(explanation.settings)

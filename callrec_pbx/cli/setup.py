@@ -31,6 +31,17 @@ or for a queue:
     same => n,Queue(sales,,,,60,,callrec-whisper)
 Directions are inbound, outbound and internal."""
 
+NEXT = """\
+Then:
+    callrec-pbx migrate                           the catalogue
+    callrec-pbx policy init policy.toml           what is to be recorded: an example to be changed
+    callrec-pbx policy apply policy.toml
+    callrec-pbx tenant set default --country GB   your own
+    callrec-pbx tenant acknowledge                read it; then with --who and --text-version
+    callrec-pbx tenant recording on
+    callrec-pbx doctor                            says what is missing
+    callrec-pbx run"""
+
 
 @app.callback()
 def group() -> None:
@@ -118,7 +129,7 @@ def _tell_next(undo: bool, outputs: list[tuple[str, str]]) -> None:
         typer.echo("Take the calls of callrec-... out of your own dialplan before that.")
     else:
         typer.echo(DIALPLAN_LINES)
-        typer.echo("Then: callrec-pbx migrate, callrec-pbx doctor, callrec-pbx run")
+        typer.echo(NEXT)
 
 
 def _document(plan: Plan, applied: bool, outputs: list[tuple[str, str]]) -> dict[str, Any]:

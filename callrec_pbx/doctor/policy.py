@@ -15,7 +15,7 @@ from callrec_pbx.policy.acknowledgement import acknowledged
 from callrec_pbx.policy.check import Severity, check
 from callrec_pbx.policy.errors import PolicyError
 from callrec_pbx.policy.load import defaults_of, load_policy
-from callrec_pbx.recorder.service import prompt_book
+from callrec_pbx.recorder.prompt_book import prompt_book
 
 DETAILS = "`callrec-pbx policy check` says more"
 

@@ -17,6 +17,7 @@ import structlog
 from callrec_pbx.domain import commands as c
 from callrec_pbx.domain import events
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.domain.people import Profile
 from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.pbx.errors import (
     ActionFailedError,
@@ -33,6 +34,18 @@ log = structlog.get_logger(__name__)
 
 Report = Callable[[events.Event], None]
 
+SwitchProfile = Callable[[str, str], Profile | None]
+"""Makes the profile with that code the active one of that line's user, and writes it down.
+
+Called with line and code, in a thread. It returns the profile, or None where the user has none
+with that code; what it raises means that nothing was written.
+"""
+
+PROFILE_RECORDED = "profile_recorded"
+PROFILE_NOT_RECORDED = "profile_not_recorded"
+PROFILE_UNKNOWN = "profile_unknown"
+PROFILE_FAILED = "profile_failed"
+
 GONE = ("no such channel", "channel not found", "channel does not exist")
 """How PBXes say that the leg has hung up meanwhile."""
 
@@ -43,6 +56,9 @@ DISCARD_AGAIN_S = 60.0
 """Between further attempts to delete; these do not end, as somebody objected to that audio."""
 
 
+Answer = c.AnswerOffer | c.AnswerKey | c.TellParties | c.HangUpCall
+
+
 class Carrier:
     """Carries commands out.
 
@@ -51,6 +67,7 @@ class Carrier:
         report: Takes what came of a command, as an event.
         call_of: The call facts that go into a recording's sidecar.
         audio_patience_s: How long a started recording may be without a file.
+        switch_profile: Carries out what a user has dialled; None: no profile can be switched.
     """
 
     def __init__(
@@ -59,7 +76,9 @@ class Carrier:
         report: Report,
         call_of: Callable[[str], CallFacts | None],
         audio_patience_s: float,
+        switch_profile: SwitchProfile | None = None,
     ) -> None:
+        self._switch_profile = switch_profile
         self._spool = spool
         self._report = report
         self._call_of = call_of
@@ -93,9 +112,11 @@ class Carrier:
                 self._later(command.key, command.after_s, partial(self._fire, command.key))
             elif isinstance(command, c.CancelTimer):
                 self._cancel_timer(command.key)
-            elif isinstance(command, c.AnswerOffer | c.AnswerKey | c.HangUpCall):
+            elif isinstance(command, Answer):
                 # A caller or an agent waits for these: they overtake what concerns the disk.
                 self._spawn(self._answer(command))
+            elif isinstance(command, c.SwitchProfile):
+                self._spawn(self._switch(command))
             elif isinstance(command, c.CheckAudio):
                 self._check_audio_later(command.recording)
             elif isinstance(command, c.FinishRecording):
@@ -177,17 +198,41 @@ class Carrier:
             raise LinkDownError("the PBX is not connected")
         return self._pbx
 
-    async def _answer(self, command: c.AnswerOffer | c.AnswerKey | c.HangUpCall) -> None:
+    async def _answer(self, command: Answer) -> None:
         try:
             if isinstance(command, c.AnswerOffer):
                 await self._link().answer_offer(command)
             elif isinstance(command, c.AnswerKey):
                 await self._link().answer_key(command)
+            elif isinstance(command, c.TellParties):
+                await self._link().tell(command)
             else:
                 await self._link().hang_up(command)
         except PbxError as error:
             # The PBX goes on by itself after half a second, and says so.
             log.warning("answer_not_delivered", command=type(command).__name__, reason=str(error))
+
+    async def _switch(self, command: c.SwitchProfile) -> None:
+        """Confirm a profile only when it is written, and counts."""
+        prompt = await self._switched(command)
+        try:
+            await self._link().answer_profile(command, prompt)
+        except PbxError as error:
+            log.warning("answer_not_delivered", command="SwitchProfile", reason=str(error))
+
+    async def _switched(self, command: c.SwitchProfile) -> str:
+        """The prompt that says what came of it."""
+        if self._switch_profile is None:
+            return PROFILE_FAILED
+        try:
+            profile = await asyncio.to_thread(self._switch_profile, command.line, command.code)
+        except Exception:
+            log.exception("profile_not_switched", leg=command.leg)
+            return PROFILE_FAILED
+        if profile is None:
+            return PROFILE_UNKNOWN
+        self._report(events.ProfileSwitched(_now(), profile))
+        return PROFILE_RECORDED if profile.record_direct else PROFILE_NOT_RECORDED
 
     async def _save_recording(self, command: c.SaveRecording) -> None:
         recording = command.recording

@@ -17,6 +17,7 @@ from callrec_pbx.people.profiles import (
     switch_profile,
     switches_after,
 )
+from callrec_pbx.policy.errors import PolicyFileError
 from callrec_pbx.policy.load import load_policy, newest_version
 
 log = structlog.get_logger(__name__)
@@ -70,7 +71,8 @@ class Policies:
     def look(self) -> News:
         """Say what is new.
 
-        A version that cannot be read leaves the one before in force, and is not tried again.
+        A version that makes no sense leaves the one before in force, and is not tried again;
+        what keeps it from being read at all, such as a database that is away, is raised.
         """
         with reading(self._engine).begin() as connection:
             version = newest_version(connection)
@@ -78,7 +80,7 @@ class Policies:
         if version not in (self._version, self._broken):
             try:
                 self._load(self.policy)
-            except Exception:
+            except PolicyFileError:
                 log.exception("policy_not_read", version=version, in_force=self._version)
                 self._broken = version
             else:

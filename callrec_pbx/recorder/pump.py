@@ -10,7 +10,7 @@ from callrec_pbx.domain.events import AudioMissing, Event, SnapshotTaken
 from callrec_pbx.domain.facts import CallFacts, PromptBook
 from callrec_pbx.domain.policy import Policy
 from callrec_pbx.pbx.interface import Pbx
-from callrec_pbx.recorder.carrier import Carrier
+from callrec_pbx.recorder.carrier import Carrier, SwitchProfile
 from callrec_pbx.recorder.spool import Spool, Unfinished
 
 log = structlog.get_logger(__name__)
@@ -51,11 +51,16 @@ class Pump:
     """
 
     def __init__(
-        self, policy: Policy, prompts: PromptBook, spool: Spool, audio_patience_s: float
+        self,
+        policy: Policy,
+        prompts: PromptBook,
+        spool: Spool,
+        audio_patience_s: float,
+        switch_profile: SwitchProfile | None = None,
     ) -> None:
         self.calls = Calls(policy, prompts, new_id)
         self.spool = spool
-        self.carrier = Carrier(spool, self.take, self._call_facts, audio_patience_s)
+        self.carrier = Carrier(spool, self.take, self._call_facts, audio_patience_s, switch_profile)
         self._held: list[Event] | None = []
         self._restored = False
         self._prepared = False
@@ -132,6 +137,19 @@ class Pump:
         held, self._held = self._held or [], None
         for event in held:
             self.take(event)
+        self.adopt(self.calls.policy)
+
+    def adopt(self, policy: Policy) -> None:
+        """Decide new calls by this policy, and stop what it says must stop at once.
+
+        Without a link there is nothing that could be stopped; `agree_with` comes back to it.
+        """
+        if self._held is not None:
+            self.calls.policy = policy
+            return
+        commands = self.calls.adopt(policy, datetime.now(UTC))
+        if commands:
+            self.carrier.carry_out(commands)
 
     def spool_failed(self, reason: str) -> None:
         """The disk takes nothing any more: every running recording has failed."""

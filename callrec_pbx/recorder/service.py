@@ -8,18 +8,20 @@ from functools import partial
 
 import structlog
 
-from callrec_pbx.audio.manifest import PromptError, PromptSet
 from callrec_pbx.catalogue.migrate import open_current
 from callrec_pbx.catalogue.writer import CatalogueWriter
 from callrec_pbx.config import Config
-from callrec_pbx.domain.facts import PromptBook, PromptFacts
+from callrec_pbx.domain.facts import PromptBook
+from callrec_pbx.domain.words import Switch
 from callrec_pbx.pbx.asterisk.adapter import Asterisk
 from callrec_pbx.pbx.asterisk.link import AmiLink
 from callrec_pbx.pbx.errors import LoginRefusedError, PbxError
 from callrec_pbx.pbx.interface import OnEvents, Pbx
+from callrec_pbx.policy.load import defaults_of
+from callrec_pbx.recorder.policies import News, Policies
+from callrec_pbx.recorder.prompt_book import prompt_book
 from callrec_pbx.recorder.pump import Pump
 from callrec_pbx.recorder.spool import Spool
-from callrec_pbx.resources import resource_dir
 from callrec_pbx.retention.scheduler import RetentionScheduler
 from callrec_pbx.storage.store import RecordingStore
 
@@ -38,6 +40,9 @@ DISK_WATCH_S = 5.0
 DISK_EMPTY_BYTES = 1 << 20
 """With less room than this, running recordings are taken to have failed."""
 
+POLICY_WATCH_S = 1.0
+"""Between looks for a new version of the policy, and for users who have switched profiles."""
+
 PROMPTS_WATCH_S = 5.0
 """Between looks at the manifest of the prompts."""
 
@@ -51,6 +56,7 @@ class Service:
     Args:
         make_pbx: Makes an unconnected PBX; it gets the function that takes events.
         prompts: Reads the prompts anew, so that an imported one counts without a restart.
+        news: Says how the policy has changed, called in a thread; None: it does not.
     """
 
     def __init__(
@@ -59,9 +65,11 @@ class Service:
         make_pbx: Callable[[OnEvents], Pbx],
         writer: CatalogueWriter | None,
         prompts: Callable[[], PromptBook],
+        news: Callable[[], News] | None = None,
     ) -> None:
         self.pump = pump
         self._prompts = prompts
+        self._news = news
         self._make_pbx = make_pbx
         self._writer = writer
         self._stopping = asyncio.Event()
@@ -78,6 +86,8 @@ class Service:
             asyncio.create_task(self._watch_disk()),
             asyncio.create_task(self._watch_prompts()),
         ]
+        if self._news is not None:
+            tasks.append(asyncio.create_task(self._watch_policy(self._news)))
         waiter = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait({*tasks, waiter}, return_when=asyncio.FIRST_COMPLETED)
         for task in (*tasks, waiter):
@@ -149,29 +159,31 @@ class Service:
                 log.error("disk_full", free_bytes=free)
                 self.pump.spool_failed("disk_full")
 
+    async def _watch_policy(self, look: Callable[[], News]) -> None:
+        away = False
+        while True:
+            await asyncio.sleep(POLICY_WATCH_S)
+            try:
+                news = await asyncio.to_thread(look)
+            except Exception as error:
+                if not away:
+                    log.exception("policy_not_looked_at", reason=str(error))
+                away = True
+                continue
+            away = False
+            if news.policy is not None:
+                self.pump.adopt(news.policy)
+            for switch in news.switches:
+                people = self.pump.calls.policy.people
+                people.switch(switch.tenant, switch.user, switch.profile)
+
     async def _watch_prompts(self) -> None:
         while True:
             await asyncio.sleep(PROMPTS_WATCH_S)
-            self.pump.calls.prompts = await asyncio.to_thread(self._prompts)
-
-
-def prompt_book(config: Config) -> PromptBook:
-    """The prompts that the PBX plays: those installed there, else those shipped."""
-    installed = config.asterisk.data_dir / "sounds" / "callrec"
-    for directory in (installed, resource_dir("prompts")):
-        try:
-            found = PromptSet.load(directory)
-        except PromptError as error:
-            log.warning("prompts_not_read", directory=str(directory), reason=str(error))
-            continue
-        prompts = {
-            (p.language, p.name): PromptFacts(
-                p.name, p.language, p.sha256, p.duration_ms, p.version
-            )
-            for p in found.prompts
-        }
-        return PromptBook(prompts, config.prompts.language)
-    return PromptBook({}, config.prompts.language)
+            try:
+                self.pump.calls.prompts = await asyncio.to_thread(self._prompts)
+            except Exception:
+                log.exception("prompts_not_looked_at")
 
 
 def asterisk(config: Config) -> Callable[[OnEvents], Pbx]:
@@ -206,8 +218,18 @@ async def _serve(config: Config) -> None:
     )
     spool = Spool(store, writer, config.recordings.min_free_mb << 20)
     prompts = partial(prompt_book, config)
-    pump = Pump(config.policy(), prompts(), spool, config.recordings.start_check_s)
-    service = Service(pump, asterisk(config), writer, prompts)
+    policies = Policies(engine, defaults_of(config))
+    log.info("policy_loaded", version=policies.policy.version)
+    if all(one.recording is not Switch.ON for one in policies.policy.people.tenants.values()):
+        log.warning("recording_off", remedy="callrec-pbx tenant acknowledge, tenant recording on")
+    pump = Pump(
+        policies.policy,
+        prompts(),
+        spool,
+        config.recordings.start_check_s,
+        policies.switch_profile,
+    )
+    service = Service(pump, asterisk(config), writer, prompts, policies.look)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)

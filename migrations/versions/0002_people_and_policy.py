@@ -211,7 +211,11 @@ def _create_versions() -> None:
         _time("at"),
         _text("author"),
         _text("comment"),
-        sa.Column("kind", _words("kind", "policy", "people", "rollback"), nullable=False),
+        sa.Column(
+            "kind",
+            _words("kind", "policy", "people", "people_and_policy", "rollback"),
+            nullable=False,
+        ),
         sa.Column("changes", sa.JSON(), nullable=False),
         sa.Column("document", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("restored_from", sa.Integer(), nullable=True),

@@ -12,6 +12,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, select
 from sqlalchemy.schema import CreateTable
 
@@ -63,6 +64,13 @@ def test_upgrade_downgrade_upgrade(url: str) -> None:
     assert table_names(url) == ["alembic_version"]
     migrate.upgrade(url)
     assert migrate.current(url) == migrate.head()
+
+
+def test_a_migrations_file_is_named_by_its_revision() -> None:
+    scripts = ScriptDirectory(str(resources.resource_dir("migrations")))
+    assert scripts.get_current_head() == migrate.head()
+    for script in scripts.walk_revisions():
+        assert Path(script.path).name.startswith(f"{script.revision}_")
 
 
 FIRST_CALL = """INSERT INTO call VALUES ('c1', '["1.1"]', '2026-03-01 09:00:00.000000', 'inbound',

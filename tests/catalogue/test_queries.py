@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from callrec_pbx.catalogue import rows
 from callrec_pbx.catalogue.account import Line, account
 from callrec_pbx.catalogue.queries import (
-    NoSuchRecordingError,
+    NoSuchIdError,
     Wanted,
     find_recording,
     list_recordings,
@@ -82,16 +82,14 @@ def test_the_beginning_of_an_id_is_enough_when_it_is_one_alone(engine: Engine) -
     save(engine, RecordingRow(a_recording(1, recording_id="q" * 21)))
     assert find_recording(engine, "r0").recording.recording_id == an_id(1)
     assert find_recording(engine, "q" * 20).recording.recording_id == "q" * 20
-    with pytest.raises(NoSuchRecordingError, match="more than one"):
+    with pytest.raises(NoSuchIdError, match="more than one"):
         find_recording(engine, "q")
 
 
 @pytest.mark.parametrize("prefix", ["", "x", "%", "_", "r'", an_id(1) + "0"])
 def test_an_id_that_is_not_there_is_said_so(engine: Engine, prefix: str) -> None:
     three(engine)
-    with pytest.raises(
-        NoSuchRecordingError, match=re.escape(f"recording {prefix!r}: there is none")
-    ):
+    with pytest.raises(NoSuchIdError, match=re.escape(f"recording {prefix!r}: there is none")):
         find_recording(engine, prefix)
 
 

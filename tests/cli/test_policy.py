@@ -186,7 +186,8 @@ def test_excluded_numbers_one_by_one(callrec: Commands, file: Path, tmp_path: Pa
     assert ran.out.splitlines()[0] == "+ 2 excluded numbers: +46 70-123 45 67, +4930*"
     assert callrec(*exclude, "list").out == "+46 70-123 45 67\n+4930*\n"
     assert callrec(*exclude, "list", "+46*", "--json").json == {
-        "excluded_numbers": ["+46 70-123 45 67"]
+        "excluded_numbers": ["+46 70-123 45 67"],
+        "readings": {"+46 70-123 45 67": ["+46701234567"]},
     }
     assert "nothing to change" in callrec(*exclude, "add", "+4930*").out
     assert "dry run" in callrec(*exclude, "remove", "+46701234567", "--dry-run").out
@@ -243,6 +244,11 @@ def test_every_line_of_the_example_can_be_used() -> None:
     [
         (None, "there is no such file"),
         (b"\xff", "is not UTF-8; save it as UTF-8"),
+        (b"rule = " + b"[" * 3000, "more than 20 deep; see that every ["),
+        (
+            b"holiday = " + b"1" * 5000,
+            "holiday = 11111111111111111111...: is a number of 5000 digits",
+        ),
         (b"[[rule]]\nname = 'a'\nmode = 'always'", "consent is missing from a rule that records"),
         (b"[[site]]\nname = 'Oslo'", "there is no such site; give one of Berlin, Stockholm"),
         (b"[[rule]]\nname='a'\nmode='never'\nlanguage='fi'", "no prompts in that language"),
@@ -266,7 +272,76 @@ def test_a_file_that_cannot_be_used_changes_nothing(
 def test_a_folder_is_no_file(callrec: Commands, tmp_path: Path) -> None:
     ran = callrec("policy", "apply", str(tmp_path))
     assert ran.status == 2
-    assert "cannot be read" in ran.err
+    assert "cannot be read: it is a directory; name a file in it" in ran.err
+
+
+EMPTY = ["", "# nothing\n", "excluded_numbers = []\n[[tenant]]\n"]
+
+
+@pytest.mark.parametrize("text", EMPTY)
+@pytest.mark.parametrize("option", [[], ["--dry-run"]])
+def test_an_empty_file_takes_nothing_away(
+    callrec: Commands, file: Path, tmp_path: Path, text: str, option: list[str]
+) -> None:
+    version = applied(callrec, file)
+    empty = tmp_path / "empty.toml"
+    empty.write_text(text)
+    ran = callrec("policy", "apply", str(empty), *option)
+    assert ran.status == 2
+    assert f"{empty}: has no rule, no setting and no excluded number" in ran.err
+    assert "--empty" in ran.err
+    assert callrec("policy", "history", "--json").json["versions"][0]["version"] == version
+    ran = callrec("policy", "apply", str(empty), "--empty", *option)
+    assert ran.status == 0
+    assert "note: all 2 rules are taken away: nothing is recorded any more\n" in ran.out
+    assert "note: 1 number is excluded no longer: calls with them are recorded" in ran.out
+    done = callrec("policy", "show", "--json").json["policy"]
+    assert ("rule" in done) is bool(option)
+
+
+def test_who_is_excluded_no_longer_is_told(callrec: Commands, file: Path) -> None:
+    applied(callrec, file)
+    file.write_text(POLICY.replace("+46 70-123 45 67", "+46701234567"))
+    assert "excluded no longer" not in callrec("policy", "apply", str(file), "--dry-run").out
+    file.write_text(POLICY.replace('"+46 70-123 45 67"', ""))
+    done = callrec("policy", "apply", str(file), "--json").json
+    assert len(done["remarks"]) == 1
+    assert done["remarks"][0].startswith("1 number is excluded no longer")
+
+
+def test_rollback_excludes_who_is_excluded_now(callrec: Commands, file: Path) -> None:
+    first = applied(callrec, file)
+    exclude = ("policy", "exclude")
+    callrec(*exclude, "add", "+471", "+472")
+    callrec(*exclude, "remove", "+46701234567")
+    file.write_text(POLICY.replace('"+46 70-123 45 67"', '"+471", "+472"'))
+    second = applied(callrec, file)
+    ran = callrec("policy", "rollback", str(first), "--dry-run")
+    stay = f"note: 2 numbers that version {first} does not have stay excluded; --with-excluded"
+    assert stay in ran.out
+    ran = callrec("policy", "rollback", str(first))
+    assert ran.status == 0
+    assert stay in ran.out
+    assert callrec(*exclude, "list").out == "+46 70-123 45 67\n+471\n+472\n"
+
+    refused = callrec("policy", "rollback", str(first), "--expect-version", str(second))
+    assert refused.status == 2
+    assert "has changed the policy since" in refused.err
+    newest = str(callrec("policy", "show", "--json").json["version"])
+    ran = callrec(
+        "policy", "rollback", str(first), "--with-excluded", "--expect-version", newest
+    )  # fmt: skip
+    assert "note: 2 numbers are excluded no longer: calls with them are recorded" in ran.out
+    assert callrec(*exclude, "list").out == "+46 70-123 45 67\n"
+
+
+def test_a_byte_order_mark_is_left_out(callrec: Commands, file: Path, tmp_path: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + POLICY.encode())
+    assert callrec("policy", "apply", str(file)).status == 0
+    numbers = tmp_path / "numbers.txt"
+    numbers.write_bytes(b"\xef\xbb\xbf+471\n")
+    assert callrec("policy", "exclude", "import", str(numbers)).status == 0
+    assert "+471" in callrec("policy", "exclude", "list").out
 
 
 def test_what_looks_odd_is_told_and_done(callrec: Commands, file: Path) -> None:
@@ -301,3 +376,63 @@ def test_from_standard_input(callrec: Commands, file: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert callrec("policy", "apply", str(file)).out.startswith("nothing to change")
+
+
+def test_people_in_history_and_diff(callrec: Commands, file: Path) -> None:
+    first = applied(callrec, file)
+    users = file.with_name("lines.csv")
+    users.write_text("extension\n" + "".join(f"70{number}\n" for number in range(7)))
+    assert callrec("people", "import", str(users), "--kind", "line").status == 0
+    assert callrec("site", "set", "Stockholm", "--country", "SE").status == 0
+    last = first + 2
+    history = callrec("policy", "history").out
+    assert "(people)\n    site Stockholm: country empty -> SE\n" in history
+    assert "    line 706 added\n" in history
+    assert callrec("policy", "diff", str(last), str(first)).out.splitlines() == [
+        f"versions {last} and {first} say the same, but people and places were changed:",
+        *(f"people, version {first + 1}: line 70{number} added" for number in range(5)),
+        f"    ... (callrec-pbx people history --version {first + 1} shows all)",
+        f"people, version {last}: site Stockholm: country empty -> SE",
+    ]
+    document = callrec("policy", "diff", str(first), str(last), "--json").json
+    assert document["changes"] == []
+    assert [one["version"] for one in document["people"]] == [first + 1, last]
+    assert len(document["people"][0]["changes"]) == 7
+
+
+def test_a_new_name_in_the_policy(callrec: Commands, file: Path) -> None:
+    first = applied(callrec, file)
+    renamed = "site Berlin: name Berlin -> Bonn"
+    of_policy = ["policy: - site Berlin", "policy: + site Bonn: consent opt_in"]
+    done = callrec("site", "set", "Berlin", "--name", "Bonn")
+    assert done.out.splitlines() == [renamed, *of_policy, f"version {first + 1}"]
+    history = callrec("policy", "history", "--limit", "1").out.splitlines()
+    assert history[0].endswith("(people_and_policy)")
+    assert [line.strip() for line in history[1:]] == [renamed, *of_policy]
+    assert callrec("policy", "diff", str(first)).out.splitlines() == [
+        "- site Berlin",
+        "+ site Bonn: consent opt_in",
+        f"people, version {first + 1}: {renamed}",
+    ]
+    assert "Bonn" in callrec("people", "history", "--limit", "1").out
+    shown = callrec("people", "history", "--version", str(first + 1)).out.splitlines()
+    assert shown[-3:] == ["site default/Berlin: name Berlin -> Bonn", *of_policy]
+    listed = callrec("people", "history", "--version", str(first + 1), "--json").json
+    assert (listed["policy"], len(listed["changes"])) == (of_policy, 1)
+    back = callrec("policy", "rollback", str(first))
+    assert "nothing to change" in back.out
+
+    refused = callrec("site", "remove", "Bonn", "--dry-run", "--cascade")
+    assert "policy: - site Bonn" in refused.out
+    refused = callrec("line", "remove", "302", "--cascade")
+    assert refused.status == 2
+    assert 'nothing else is in rule "board" (line)' in flat(refused.err)
+
+
+def test_a_pattern_that_fits_no_longer_is_told(callrec: Commands, file: Path) -> None:
+    file.write_text(POLICY.replace('line = "302"', 'site = "Berl*"'))
+    applied(callrec, file)
+    done = callrec("site", "set", "Berlin", "--name", "Bonn")
+    assert 'warning: rule "board": site Berl* fits Berlin, and not Bonn' in done.err
+    check = callrec("policy", "check")
+    assert "site Berl*" in check.out

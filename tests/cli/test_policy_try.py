@@ -69,7 +69,8 @@ def test_every_step_is_told(callrec: Commands) -> None:
     assert ran.status == 0
     text = flat(ran.out)
     for part in (
-        "direction inbound line 302 outcome recorded (rule) rule rest mode always consent none",
+        "direction inbound line 302 trunk not known (--trunk) outcome recorded (rule)",
+        "rule rest mode always consent none",
         "retention days 30 tenant default site Berlin user bernd@example.org",
         "tenant passed default: recording is on",
         "excluded passed no outside number is excluded",
@@ -102,7 +103,7 @@ def test_for_programs(callrec: Commands) -> None:
         "ddi": "",
         "queue": "",
         "numbers": ["+4981"],
-        "trunk": "",
+        "trunk": None,
         "at": "2026-03-02T10:00:00+01:00",
     }
     decision = document["decision"]
@@ -161,6 +162,8 @@ def test_as_if_recording_were_on(callrec: Commands, engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--at", "0001-01-01T00:10"], '--at: "0001-01-01T00:10" is not in the years 1970'),
+        (["--at", "9999-12-31T23:59:59Z"], "is not in the years 1970 to 2999; give a time"),
         (["--at", "noon"], '--at: "noon" is not a time; give one such as'),
         (["--user", "x@example.org"], "user 'x@example.org': there is none"),
         (["--running", "-1"], "--running: -1"),
@@ -172,6 +175,16 @@ def test_bad_input_is_named(callrec: Commands, options: list[str], message: str)
     ran = callrec("policy", "explain", *options)
     assert ran.status == 2
     assert message in flat(ran.err)
+
+
+def test_what_is_not_known_of_the_call_is_told(callrec: Commands) -> None:
+    ran = callrec("policy", "explain", "--from", "+4981", "--to", "399", *AT)
+    text = flat(ran.out)
+    assert "note: 399 is no line in people and places: it is taken for a direct number" in text
+    assert "board: who answers is not known" in text
+    assert "note: the trunk is not known" in text
+    explain = ("policy", "explain", "--from", "+4981", "--to", "302", *AT, "--trunk", "a", "--json")
+    assert callrec(*explain).json["remarks"] == []
 
 
 def test_nothing_from_a_policy_steers_the_terminal(callrec: Commands, tmp_path: Path) -> None:

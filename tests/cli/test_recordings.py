@@ -1,4 +1,4 @@
-"""`callrec-pbx recordings show`: why a recording was made."""
+"""`callrec-pbx recordings show`: whose a recording is, and why it was made."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from callrec_pbx.catalogue import rows
 from callrec_pbx.catalogue.rows import RecordingRow
 from callrec_pbx.domain.facts import Explanation, Inherited, Step
-from callrec_pbx.domain.words import Tried
+from callrec_pbx.domain.words import Channels, Tried
 from callrec_pbx.storage.serial import CallSidecar
 from tests.catalogue.cli import configured
 from tests.catalogue.conftest import engine, url
@@ -43,3 +43,20 @@ def test_the_steps_and_settings_of_a_recording_are_shown(
         unexplained = replace(a_recording(), explanation=Explanation())
         rows.write(connection, [RecordingRow(unexplained)])
     assert "rule matched of the call" in flat(callrec("recordings", "show", an_id(1)).out)
+
+
+def test_whose_a_recording_is_and_where_that_belongs(
+    tmp_path: Path, url: str, engine: Engine
+) -> None:
+    callrec = configured(tmp_path, url, tmp_path)
+    mine = a_recording(
+        owner="anna@example.org", line="301", tenant="acme", channels=Channels.STEREO
+    )
+    older = a_recording(2, line="", tenant="", site="", department="")
+    with engine.begin() as connection:
+        rows.write(connection, [RecordingRow(mine), RecordingRow(older)])
+    text = flat(callrec("recordings", "show", an_id(1)).out)
+    assert "owner anna@example.org line 301 tenant acme site Berlin department Sales" in text
+    assert "channels stereo mode always_pausable rule sales (policy p1)" in text
+    text = flat(callrec("recordings", "show", an_id(2)).out)
+    assert "owner 201 started" in text

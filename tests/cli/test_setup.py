@@ -49,6 +49,8 @@ def test_it_does_it_and_says_what_is_next(run: Run, host: Host, asterisk: str) -
     assert status == 0
     assert "callrec-offer,s,1(" in out
     assert 'asterisk -rx "dialplan reload"' in out
+    for command in ("migrate", "policy apply", "tenant acknowledge", "tenant recording on", "run"):
+        assert f"\n    callrec-pbx {command}" in out
     status, out, _ = run(*base, "--yes")
     assert (status, out) == (0, "nothing to change: everything is in place\n")
     status, _, _ = run(*base, "--undo", "--yes")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -149,22 +151,59 @@ def test_only_steps_that_are_known() -> None:
     assert words <= {"RUN", "COPY", "ENV", "USER", "CMD", "EXPOSE"}
 
 
+@dataclass
+class Shell:
+    """Runs `callrec-pbx` in a container, as `docker compose exec` does."""
+
+    prefix: list[str]
+    container: Container
+
+    async def __call__(self, *arguments: str, given: str = "", status: int = 0) -> str:
+        """Run it; returns what it said. With another exit status than expected the test fails."""
+        process = await asyncio.create_subprocess_exec(
+            *self.prefix,
+            *self.container.beside().command(["callrec-pbx", *arguments]),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        told = (await process.communicate(given.encode()))[0].decode()
+        assert process.returncode == status, told
+        return told
+
+
 async def test_the_containers_know_each_other(builder: Builder, tmp_path: Path) -> None:
     services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
     pbx = Container(builder, services["pbx"], tmp_path / "volumes")
     listener = Container(builder, services["callrec-pbx"], tmp_path / "volumes")
-    pbx_log, log = tmp_path / "pbx.log", tmp_path / "listener.log"
+    pbx_log, log, second = (tmp_path / f"{name}.log" for name in ("pbx", "listener", "second"))
     start = pbx.command(pbx.start, PHONE_PASSWORD="of-the-test")
     own_net = ["unshare", "--net", sys.executable, "-c", OWN_LOOPBACK]
+    call = ("policy", "explain", "--from", "302", "--to", "301", "--json")
     async with running([*own_net, *start], pbx_log) as first:
         same_net = ["nsenter", f"--net=/proc/{first.pid}/ns/net"]
+        callrec = Shell(same_net, listener)
         async with linked([*same_net, *listener.command(listener.start)], log, first, pbx_log):
-            doctor = await asyncio.create_subprocess_exec(
-                *same_net,
-                *listener.beside().command(["callrec-pbx", "doctor"]),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-            report, _ = await doctor.communicate()
-    assert doctor.returncode == 0, report.decode()
-    assert b"warn " not in report, report.decode()
+            assert "recording_off" in log.read_text()
+            warnings = [line for line in (await callrec("doctor")).splitlines() if "warn " in line]
+            assert len(warnings) == 1
+            assert "recording is off for every tenant" in warnings[0]
+            assert json.loads(await callrec(*call))["decision"]["reason"] == "recording_off"
+            assert "tenant acknowledge" in await callrec("tenant", "recording", "on", status=2)
+
+            text = json.loads(await callrec("tenant", "acknowledge", "--json"))
+            who = ("--who", "Anna Andersson", "--text-version", text["text_version"])
+            await callrec("tenant", "acknowledge", *who)
+            await callrec("tenant", "set", "default", "--country", "GB")
+            await callrec("tenant", "recording", "on")
+            report = await callrec("doctor")
+            assert "warn " not in report, report
+            decided = json.loads(await callrec(*call))["decision"]
+            assert (decided["outcome"], decided["rule"]) == ("recorded", "everything")
+            shipped = (await callrec("policy", "export")).replace("everything", "each call")
+            await callrec("policy", "apply", "-", given=shipped)
+        again = listener.beside()
+        async with linked([*same_net, *again.command(again.start)], second, first, pbx_log):
+            assert "there is a policy" in second.read_text()
+            assert "recording_off" not in second.read_text()
+            assert json.loads(await callrec(*call))["decision"]["rule"] == "each call"

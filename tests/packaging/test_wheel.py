@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -28,11 +29,6 @@ min_free_mb = 1
 
 [catalogue]
 url = "sqlite:///{folder}/catalogue.db"
-
-[[rule]]
-name = "all"
-mode = "always"
-consent = "announce"
 """
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -113,16 +109,37 @@ def pbx(tmp_path: Path) -> Path:
     return tmp_path / "pbx"
 
 
-def test_the_wheel_carries_what_is_installed_on_a_pbx(wheel: Path) -> None:
+def files_of(folder: str) -> set[str]:
+    """The files of a folder of the checkout, without what tools leave beside them."""
+    found = {p.relative_to(REPOSITORY) for p in (REPOSITORY / folder).rglob("*") if p.is_file()}
+    left = ("__pycache__", ".")
+    return {str(path) for path in found if not any(part.startswith(left) for part in path.parts)}
+
+
+def test_the_wheel_carries_the_package_and_what_is_installed_on_a_pbx(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    carried = {name.split("/")[2] for name in names if name.startswith("callrec_pbx/_data/")}
-    assert carried == {"ami", "dialplan", "esl", "migrations", "prompts"}
-    assert "callrec_pbx/_data/prompts/audio/en/announce_opt_out.wav" in names
-    assert "callrec_pbx/config/example.toml" in names
-    assert any(name.startswith("callrec_pbx/_data/migrations/versions/0001") for name in names)
+    installed = [files_of(name) for name in ("ami", "dialplan", "esl", "migrations", "prompts")]
+    expected = files_of("callrec_pbx") | {f"callrec_pbx/_data/{n}" for n in set().union(*installed)}
+    assert {name for name in names if name.startswith("callrec_pbx/")} == expected
     tops = {name.split("/")[0].split("-")[0] for name in names}
     assert tops == {"callrec_pbx"}
-    assert not [name for name in names if "__pycache__" in name or "/." in name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "callrec_pbx/config/example.toml",
+        "callrec_pbx/policy/acknowledgement.toml",
+        "callrec_pbx/policy/countries.toml",
+        "callrec_pbx/policy/example.toml",
+        "callrec_pbx/_data/migrations/versions/0001_first.py",
+        "callrec_pbx/_data/migrations/versions/0002_people_and_policy.py",
+        "callrec_pbx/_data/prompts/audio/en/announce_opt_out.wav",
+        "callrec_pbx/_data/prompts/audio/sv/profile_recorded.wav16",
+    ],
+)
+def test_the_wheel_carries_the_data(wheel: Path, name: str) -> None:
+    assert name in zipfile.ZipFile(wheel).namelist()
 
 
 def test_it_brings_all_that_it_imports(program: Path, run: Run) -> None:
@@ -161,6 +178,36 @@ def test_migrate_makes_the_catalogue(run: Run, pbx: Path, tmp_path: Path) -> Non
     run("migrate")
     assert (tmp_path / "catalogue.db").exists()
     assert "already" in run("migrate").stdout
+
+
+def test_from_an_empty_machine_to_a_decision(run: Run, pbx: Path, tmp_path: Path) -> None:
+    """The steps of docs/installation.md, with nothing but the wheel."""
+    told = run("setup", "asterisk", "--yes").stdout
+    assert "callrec-pbx tenant acknowledge" in told
+    run("migrate")
+    run("policy", "init")
+    assert "+ rule on demand" in run("policy", "apply", "policy.toml", "--dry-run").stdout
+    run("policy", "apply", "policy.toml", "--comment", "the first")
+    run("tenant", "set", "default", "--country", "SE", "--holidays", "SE")
+
+    assert "acknowledge" in run("tenant", "recording", "on", status=2).stderr
+    text = json.loads(run("tenant", "acknowledge", "--json", "--language", "sv").stdout)
+    assert "Inspelning" in text["text"]
+    who = ("--who", "Anna Andersson", "--text-version", text["text_version"])
+    run("tenant", "acknowledge", *who)
+    call = ("policy", "explain", "--from", "070-123 45 67", "--to", "201", "--json")
+    assert json.loads(run(*call).stdout)["decision"]["reason"] == "recording_off"
+    run("tenant", "recording", "on")
+
+    run("user", "add", "anna@example.com", "--name", "Anna Andersson")
+    run("line", "add", "201", "--user", "anna@example.com")
+    decided = json.loads(run(*call).stdout)["decision"]
+    assert (decided["outcome"], decided["rule"]) == ("recorded", "on demand")
+    assert decided["user"] == "anna@example.com"
+    run("policy", "exclude", "add", "0046 70 123 45 67")
+    assert json.loads(run(*call).stdout)["decision"]["outcome"] == "excluded"
+    assert "SE" in run("policy", "countries").stdout
+    assert "not legal advice" in run("policy", "check").stdout
 
 
 def test_doctor_without_a_pbx_says_so(run: Run, pbx: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_what_is_put_in_place(host: Host) -> None:
     assert "callrec-pause => #1,self," in features
     assert "[" not in "".join(x for x in features.splitlines() if not x.startswith(";"))
     for name in ("extensions.conf", "features.conf", "manager.conf"):
-        assert "@" not in (ours / name).read_text()
+        assert not re.search("@[A-Z_]+@", (ours / name).read_text())
         assert f'#include "callrec/{name}"' in (host.etc / name).read_text()
     assert verify(host.data / "sounds" / "callrec") == []
     assert (host.root / "spool").stat().st_mode & 0o7777 == 0o2770

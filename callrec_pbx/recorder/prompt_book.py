@@ -1,0 +1,28 @@
+"""The prompts that the PBX plays, as the domain knows them."""
+
+import structlog
+
+from callrec_pbx.audio.manifest import PromptError, PromptSet
+from callrec_pbx.config import Config
+from callrec_pbx.domain.facts import PromptBook, PromptFacts
+from callrec_pbx.resources import resource_dir
+
+log = structlog.get_logger(__name__)
+
+
+def prompt_book(config: Config) -> PromptBook:
+    """The prompts that the PBX plays: those installed there, else those shipped."""
+    for directory in (config.asterisk.sounds_dir, resource_dir("prompts")):
+        try:
+            found = PromptSet.load(directory)
+        except PromptError as error:
+            log.warning("prompts_not_read", directory=str(directory), reason=str(error))
+            continue
+        prompts = {
+            (p.language, p.name): PromptFacts(
+                p.name, p.language, p.sha256, p.duration_ms, p.version
+            )
+            for p in found.prompts
+        }
+        return PromptBook(prompts, config.prompts.language)
+    return PromptBook({}, config.prompts.language)
