@@ -5,8 +5,9 @@ from sqlalchemy import Engine
 from callrec_pbx.catalogue.engine import reading
 from callrec_pbx.domain.words import Switch
 from callrec_pbx.people.acknowledgement import acknowledge, acknowledgements
-from callrec_pbx.people.changes import changing
+from callrec_pbx.people.kinds import Thing
 from callrec_pbx.policy.acknowledgement import TEXT_SHA256, TEXT_VERSION
+from callrec_pbx.policy.people import changing
 
 
 def switch_on(engine: Engine, tenant: str = "default") -> None:
@@ -18,3 +19,10 @@ def switch_on(engine: Engine, tenant: str = "default") -> None:
         acknowledge(engine, tenant, who="Test", **text)
     with changing(engine, author="test") as changes:
         changes.switch_recording(tenant, Switch.ON, **text)
+
+
+def add(engine: Engine, *things: Thing) -> None:
+    """Add people and places."""
+    with changing(engine, author="test") as changes:
+        for thing in things:
+            changes.add(thing)

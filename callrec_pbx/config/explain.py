@@ -15,6 +15,9 @@ Place = tuple[str | int, ...]
 
 LONGEST_SHOWN = 120
 NEAR = 0.6
+NO_ARTICLE = ("the", "its", "who", "what", "when", "where", "whether", "how", "[[case]]")
+"""Words before which a description takes no `the`."""
+NO_TABLE = ("tuple_type", "model_type", "model_attributes_type", "dict_type")
 UNSHOWN = {"secret", "url"}
 """Settings whose values can hold a secret."""
 
@@ -37,9 +40,12 @@ def problem_of(
         model = root if len(place) == 1 else model_of(_field_at(place[:-1], root)) or root
         return unknown(source, key, str(place[-1]), names_of(model))
     if error["type"] == "missing":
-        return Problem(source, key, None, "is missing", f"add the {_example(field)}")
+        return Problem(source, key, None, "is missing", f"add {_example(field)}")
     if error["type"] == "tuple_type" and isinstance(error["input"], dict):
-        return Problem(source, key, None, "is a list of tables", f"write [[{key}]], not [{key}]")
+        header = _header(place)
+        return Problem(
+            source, key, None, "is a list of tables", f"write [[{header}]], not [{header}]"
+        )
     value = None if isinstance(error["input"], dict | BaseModel) else _shown(error["input"], place)
     reason = error.get("ctx", {}).get("error")
     if isinstance(reason, BadValueError):
@@ -47,6 +53,18 @@ def problem_of(
         return Problem(source, key, value, text, remedy)
     message = str(error["msg"])
     text = message[:1].lower() + message[1:]
+    if error["type"] in NO_TABLE and model_of(field) is not None:
+        header = _header(place)
+        several = error["type"] == "tuple_type" or isinstance(place[-1], int)
+        if several:
+            return Problem(source, key, value, "is not a list of tables", f"write [[{header}]]")
+        return Problem(source, key, value, "is not a table", f"write [{header}]")
+    if error["type"] == "tuple_type":
+        return Problem(source, key, value, "is neither a text nor a list", _remedy(field, ""))
+    if error["type"].startswith("bool"):
+        return Problem(
+            source, key, value, "is neither true nor false", "write one of them, without quotes"
+        )
     if field is not None and _words(field.annotation):
         text = "is not a word known here"
     return Problem(source, key, value, text, _remedy(field, error["input"]))
@@ -128,10 +146,18 @@ def _words(kind: Any) -> list[str]:
     return [word for part in get_args(kind) for word in _words(part)]
 
 
+def _header(place: Place) -> str:
+    """The name of a table as TOML has it between brackets."""
+    return ".".join(part for part in place if isinstance(part, str))
+
+
 def _example(field: FieldInfo | None) -> str:
+    description = field.description if field else None
+    description = description or "value"
+    if description.partition(" ")[0] not in NO_ARTICLE:
+        description = f"the {description}"
     if field is None:
-        return "value"
-    description = field.description or "value"
+        return description
     examples = _words(field.annotation) or [str(example) for example in field.examples or []]
     return f"{description}, such as {examples[0]}" if examples else description
 
@@ -139,7 +165,7 @@ def _example(field: FieldInfo | None) -> str:
 def _remedy(field: FieldInfo | None, value: object) -> str:
     words = _words(field.annotation) if field else []
     if not words:
-        return f"give the {_example(field)}"
+        return f"give {_example(field)}"
     near = get_close_matches(str(value), words, 1, NEAR)
     guess = f"; did you mean {near[0]}?" if near else ""
     return f"use one of {', '.join(words)}{guess}"

@@ -1,7 +1,6 @@
 """Reading the file and the environment."""
 
 import os
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from callrec_pbx.config.errors import ConfigError, Problem
 from callrec_pbx.config.explain import problem_of, shown_value
 from callrec_pbx.config.model import AsteriskSection
 from callrec_pbx.config.settings import Config, Settings
+from callrec_pbx.config.toml import TomlError, read_toml
 from callrec_pbx.resources import resource_dir
 
 DEFAULT_PATH = Path("/etc/callrec-pbx/callrec.toml")
@@ -67,6 +67,10 @@ def _read(file: Path) -> str:
             "`callrec-pbx setup asterisk` makes one; or name yours with --config or "
             f"{PATH_VARIABLE}",
         ) from None
+    except IsADirectoryError:
+        raise ConfigError.one(
+            file, "cannot be read: it is a directory", "name the file in it"
+        ) from None
     except OSError as error:
         raise ConfigError.one(
             file, f"cannot be read ({error.strerror})", "check its permissions"
@@ -77,13 +81,9 @@ def _read(file: Path) -> str:
 
 def _parse(text: str, file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError.one(
-            file,
-            f"is not TOML: {error}",
-            "mend that line; text stands in quotes, a section is [name]",
-        ) from error
+        return read_toml(text)
+    except TomlError as error:
+        raise ConfigError.one(file, error.problem, error.remedy, error.key, error.value) from None
 
 
 def _build(document: dict[str, Any], file: Path) -> Config:

@@ -219,6 +219,10 @@ class People:
         """The lines of a user."""
         return list(self._of_user.get((user.tenant, user.email), ()))
 
+    def lines(self) -> list[Line]:
+        """All lines."""
+        return [line for several in self._of_user.values() for line in several]
+
     def profile_of(self, user: User) -> Profile | None:
         """The active profile of a user."""
         key = (user.tenant, user.email)

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from callrec_pbx.domain.commands import AnswerKey, AnswerOffer, HangUpCall
+from callrec_pbx.domain.commands import (
+    AnswerKey,
+    AnswerOffer,
+    HangUpCall,
+    SwitchProfile,
+    TellParties,
+)
 from callrec_pbx.domain.events import Event, LegSeen
 from callrec_pbx.domain.facts import RecordingFacts
 
@@ -50,6 +56,12 @@ class Pbx(Protocol):
 
     async def answer_key(self, command: AnswerKey) -> None:
         """Hand the result to the waiting key."""
+
+    async def answer_profile(self, command: SwitchProfile, prompt: str) -> None:
+        """Play to the phone that has dialled a code what came of it."""
+
+    async def tell(self, command: TellParties) -> None:
+        """Play a prompt to all parties of a conversation, which goes on meanwhile."""
 
     async def start(self, recording: RecordingFacts, path: str, reminder_s: int) -> None:
         """Begin to write the leg's audio into that file."""

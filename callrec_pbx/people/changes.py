@@ -24,6 +24,7 @@ from callrec_pbx.people.checking import (
 )
 from callrec_pbx.people.directory import Directory, Held
 from callrec_pbx.people.errors import PeopleError, Problem, shown_value
+from callrec_pbx.people.following import Follow, Followed
 from callrec_pbx.people.kinds import (
     KIND_OF,
     KINDS,
@@ -51,12 +52,13 @@ class Changes:
         version: The number of the version that it made, once it is over; None if it made none.
     """
 
-    def __init__(self, connection: Connection, author: str) -> None:
+    def __init__(self, connection: Connection, author: str, follow: Follow) -> None:
         """Begin; `changing` does it.
 
         Args:
             connection: Of a writing transaction that is rolled back if anything is refused.
             author: Who makes the change.
+            follow: Begins what goes along with it.
         """
         self.version: int | None = None
         self._connection = connection
@@ -66,6 +68,7 @@ class Changes:
         lock(connection)
         self._batch = Batch(connection)
         self._directory = Directory(connection, self._batch.flush)
+        self._following = follow(connection, self._batch.flush)
 
     def preload(self, entity: Entity) -> None:
         """Read a whole kind at once, before a change of many."""
@@ -141,11 +144,11 @@ class Changes:
         Args:
             entity: Its kind.
             key: What names it.
-            cascade: Have what refers to it lose the reference, and all that belongs to a tenant
-                be removed with it; else it is refused.
+            cascade: Have what refers to it lose the reference, all that belongs to a tenant be
+                removed with it, and the policy name it no longer; else it is refused.
 
         Raises:
-            PeopleError: it is not there, or something refers to it.
+            PeopleError: it is not there, or something refers to it, or a rule is for it alone.
         """
         held = self._known(entity, key)
         thing = cast(Thing, held.thing)
@@ -159,9 +162,12 @@ class Changes:
         row_id = self._batch.row_id(held)
         if not cascade:
             check_unused(self._connection, self._directory, thing, row_id)
+        belongings = list(owned(self._directory, thing, row_id))
+        gone = [cast(Thing, one.thing) for _, _, several in belongings for one in several]
+        self._following.removing([*gone, thing], cascade=cascade)
         for one, loose in loosen(self._connection, self._directory, thing, row_id, self._author):
             self._put(one, loose)
-        for table, where, several in owned(self._directory, thing, row_id):
+        for table, where, several in belongings:
             for one in several:
                 self._put(one, None)
             self._connection.execute(table.delete().where(where))
@@ -214,6 +220,16 @@ class Changes:
             if held.before != held.thing
         ]
 
+    @property
+    def followed(self) -> Followed | None:
+        """What has changed so far in the policy's text, where it names what has changed."""
+        return self._following.followed() if self.done() else None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What may have to be changed by hand now."""
+        return self._following.remarks
+
     def finish(self, comment: str) -> None:
         """Write what is left, and the version; `changing` does it."""
         self._batch.flush()
@@ -223,8 +239,14 @@ class Changes:
         lines = [str(change) for change in changes[:MOST_LINES]]
         if len(changes) > MOST_LINES:
             lines.append(f"and {len(changes) - MOST_LINES} more")
+        followed = self.followed
         self.version = next_version(
-            self._connection, self._author, comment, VersionKind.PEOPLE, changes=lines
+            self._connection,
+            self._author,
+            comment,
+            VersionKind.PEOPLE_AND_POLICY if followed else VersionKind.PEOPLE,
+            changes=[*lines, *followed.lines] if followed else lines,
+            document=followed.document if followed else None,
         )
         self._connection.execute(
             insert(PEOPLE_CHANGE),
@@ -249,6 +271,7 @@ class Changes:
         problems = missing + self._clashes(kind, held, thing)
         if problems:
             raise PeopleError(kind.label_of(old), problems)
+        self._following.renaming(old, thing)
         self._batch.update(held, values_of(thing, ids))
         self._put(held, thing)
         if kind.key_of(thing) != kind.key_of(old):
@@ -308,9 +331,11 @@ class Changes:
 
 @contextmanager
 def changing(
-    engine: Engine, *, author: str, comment: str = "", dry_run: bool = False
+    engine: Engine, *, author: str, comment: str = "", dry_run: bool = False, follow: Follow
 ) -> Iterator[Changes]:
     """Change people and places, in one transaction that makes one version.
+
+    `policy.people.changing` is for everybody who changes them: it has the policy follow.
 
     Nothing is written when an error leaves the block, or nothing has changed in the end.
 
@@ -319,6 +344,7 @@ def changing(
         author: Who makes the change.
         comment: Why.
         dry_run: Write nothing, whatever comes of it.
+        follow: Begins what goes along with the change.
 
     Raises:
         PeopleError: author or comment cannot be kept.
@@ -326,7 +352,7 @@ def changing(
     author = _said("author", checks.author, author)
     comment = _said("comment", checks.text, comment)
     with engine.connect() as connection, connection.begin() as transaction:
-        changes = Changes(connection, author)
+        changes = Changes(connection, author, follow)
         if dry_run:
             changes.discard()
         yield changes

@@ -13,6 +13,7 @@ from callrec_pbx.people.change import Difference, differences
 from callrec_pbx.people.changes import Changes, changing
 from callrec_pbx.people.checking import check_values, problem
 from callrec_pbx.people.errors import PeopleError, Problem, shown_value
+from callrec_pbx.people.following import Follow
 from callrec_pbx.people.kinds import KINDS, Key, Kind, changed
 from callrec_pbx.people.table import TableRow, columns, read_table
 from callrec_pbx.people.tenants import which_tenant
@@ -79,8 +80,11 @@ def import_table(
     dry_run: bool = False,
     planned: Callable[[int], None] = lambda _rows: None,
     progress: Callable[[], None] = lambda: None,
+    follow: Follow,
 ) -> Report:
     """Add the things of a CSV file, in one version; with any error nothing is changed.
+
+    `policy.people.import_table` is for everybody who imports them: it has the policy follow.
 
     Args:
         engine: The catalogue.
@@ -93,6 +97,7 @@ def import_table(
         dry_run: Only report.
         planned: Told how many rows there are.
         progress: Told of each row done.
+        follow: Begins what goes along with the change.
 
     Raises:
         PeopleError: it is no such file, or its header is wrong.
@@ -101,7 +106,9 @@ def import_table(
     rows = read_table(data, kind)
     planned(len(rows))
     report = Report()
-    with changing(engine, author=author, comment=comment, dry_run=dry_run) as changes:
+    with changing(
+        engine, author=author, comment=comment, dry_run=dry_run, follow=follow
+    ) as changes:
         importing = _Importing(changes, kind, tenant, update)
         if len(rows) >= MANY:
             importing.preload()

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from callrec_pbx.catalogue.people_models import Entity
 from callrec_pbx.people.checking import check_values
 from callrec_pbx.people.errors import PeopleError
 from callrec_pbx.people.kinds import KINDS, Key, Kind, Thing
-from callrec_pbx.people.rows import TABLES, by_key, read, referring_to
+from callrec_pbx.people.rows import LINE, TABLES, by_key, named, read, referring_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,14 @@ def find(connection: Connection, entity: Entity, key: Key) -> tuple[int, Thing]:
     for found in read(connection, entity, *by_key(entity, key)):
         return found
     raise not_found(KINDS[entity], key)
+
+
+def bearing(connection: Connection, entity: Entity, name: str) -> list[Thing]:
+    """The things of a kind that have that name, of all tenants; a line's endpoint is one, too."""
+    where = named(entity, name)
+    if entity is Entity.LINE:
+        where = or_(where, LINE.c.endpoint == name)
+    return [thing for _, thing in read(connection, entity, where)]
 
 
 def listed(

@@ -158,6 +158,11 @@ def by_key(entity: Entity, key: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(column == value for column, value in zip(_KEY_COLUMNS[entity], key, strict=True))
 
 
+def named(entity: Entity, name: str) -> ColumnElement[bool]:
+    """The condition for the things of that name, of all tenants."""
+    return cast(ColumnElement[bool], _KEY_COLUMNS[entity][-1] == name)
+
+
 def referring_to(entity: Entity, name: str) -> ColumnElement[bool]:
     """The condition for what refers to a thing of that name, for kinds that refer to its kind."""
     return cast(ColumnElement[bool], _NAMES[entity] == name)

@@ -11,6 +11,9 @@ from callrec_pbx.catalogue.people_models import PolicyVersionRow, VersionKind
 
 POLICY_VERSION = cast(Table, PolicyVersionRow.__table__)
 
+OF_PEOPLE = (VersionKind.PEOPLE, VersionKind.PEOPLE_AND_POLICY)
+OF_THE_POLICY = (VersionKind.POLICY, VersionKind.PEOPLE_AND_POLICY, VersionKind.ROLLBACK)
+
 _SELECT = select(*(column for column in POLICY_VERSION.c if column.name != "document"))
 
 
@@ -67,7 +70,7 @@ def next_version(
         comment: Why, empty for no reason given.
         kind: What was changed.
         changes: A line for each change, for people to read.
-        document: The policy text as JSON-able values, for a change of the policy.
+        document: The policy text as JSON-able values, where it has changed.
         restored_from: The version that a rollback brings back.
         at: When; now if it is not given.
 
@@ -91,13 +94,23 @@ def next_version(
 
 
 def versions(
-    connection: Connection, kind: VersionKind | None = None, limit: int = 50
+    connection: Connection, kinds: Sequence[VersionKind] = tuple(VersionKind), limit: int = 50
 ) -> list[Version]:
-    """The newest versions, newest first; of one kind, or of all."""
-    query = _SELECT.order_by(POLICY_VERSION.c.version.desc()).limit(limit)
-    if kind is not None:
-        query = query.where(POLICY_VERSION.c.kind == kind)
+    """The newest versions of those kinds, newest first."""
+    query = _SELECT.where(POLICY_VERSION.c.kind.in_(kinds))
+    query = query.order_by(POLICY_VERSION.c.version.desc()).limit(limit)
     return [_version(row) for row in connection.execute(query).mappings()]
+
+
+def people_versions(connection: Connection, after: int, until: int) -> list[Version]:
+    """The versions that changed people and places, after one and up to another, oldest first."""
+    query = _SELECT.where(
+        POLICY_VERSION.c.kind.in_(OF_PEOPLE),
+        POLICY_VERSION.c.version > after,
+        POLICY_VERSION.c.version <= until,
+    )
+    rows = connection.execute(query.order_by(POLICY_VERSION.c.version)).mappings()
+    return [_version(row) for row in rows]
 
 
 def find_version(connection: Connection, version: int) -> Version | None:

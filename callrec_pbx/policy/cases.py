@@ -9,7 +9,6 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
-from callrec_pbx.config import checks
 from callrec_pbx.config.checks import BadValueError
 from callrec_pbx.config.errors import Problem
 from callrec_pbx.config.explain import problem_of, shown_value
@@ -28,6 +27,10 @@ NOT_EXPECTED = ("explanation", "policy_version")
 """What of a decision no case can foresee, or needs to."""
 
 
+Email = Annotated[Text, AfterValidator(values.written_email)]
+Written = Annotated[Text, AfterValidator(values.written)]
+
+
 class CaseError(PolicyError):
     """A made-up call cannot be: it names who is not there; the user gives it otherwise."""
 
@@ -41,7 +44,7 @@ class CallPart(Part):
         default=None, description="where the call comes from and goes to"
     )
     queue: Text = Field(default="", description="the queue it is in", examples=["support"])
-    user: Text = Field(
+    user: Email = Field(
         default="", description="e-mail of who would be recorded", examples=["anna@example.org"]
     )
     line: Text = Field(default="", description="line that would be recorded", examples=["301"])
@@ -67,8 +70,10 @@ def _expectation(field: DataclassField[Any], hint: Any) -> tuple[Any, Any]:
         kind = Retention
     elif hint is bool:
         kind = Truth
+    elif field.name == "user":
+        kind = Email
     elif hint is str:
-        kind = Text
+        kind = Written
     elif hint is int:
         kind = Whole
     return (kind | None, Field(default=None, description=f"the decision's {field.name}"))
@@ -98,7 +103,7 @@ def _expects_something(value: Part) -> Part:
 class CasePart(CallPart):
     """A made-up call and what must come of it."""
 
-    name: Annotated[Text, AfterValidator(checks.name)] = Field(
+    name: Annotated[Text, AfterValidator(values.case_name)] = Field(
         description="what the case shows", examples=["support is asked"]
     )
     expect: Annotated[ExpectPart, AfterValidator(_expects_something)] = Field(  # type: ignore[valid-type]
@@ -201,8 +206,8 @@ def question_of(call: CallPart, people: People, now: datetime) -> CallInQuestion
     if not ddi and direction is Direction.INBOUND and people.line_of(call.to) is None:
         ddi = call.to
     outside = {Direction.INBOUND: call.from_, Direction.OUTBOUND: call.to}.get(direction, "")
-    # As for a call that is being made: which trunk it takes is not known before.
-    trunk = None if direction is Direction.OUTBOUND and not call.trunk else call.trunk
+    # A call from or to outside always has a trunk: one that is not given may be any.
+    trunk = call.trunk if direction is Direction.INTERNAL else call.trunk or None
     return CallInQuestion(
         direction,
         line or None,
@@ -300,7 +305,7 @@ def _line_of_party(call: CallPart, people: People, direction: Direction) -> str:
 def _line_of(email: str, people: People) -> str:
     if not email:
         return ""
-    found: list[User] = [user for user in people.users.values() if user.email == email.lower()]
+    found: list[User] = [user for user in people.users.values() if user.email == email]
     if not found:
         raise CaseError(f"user {email!r}: there is none; `callrec-pbx user list` shows all")
     if len(found) > 1:

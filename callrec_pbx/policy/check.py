@@ -13,6 +13,7 @@ from callrec_pbx.domain.policy.rules import PolicyText, Rule
 from callrec_pbx.domain.policy.settings import BUILT_IN, Filled
 from callrec_pbx.domain.words import Mode, Switch
 from callrec_pbx.numbers import Numbers
+from callrec_pbx.policy import naming
 from callrec_pbx.policy.countries import Countries, countries
 from callrec_pbx.policy.expected import ConsentCheck
 from callrec_pbx.policy.places import Asking, Reach, fits
@@ -115,21 +116,15 @@ def _people(people: People, acknowledged: Collection[str] | None) -> Warnings:
 
 
 def _places(text: PolicyText, people: People) -> Warnings:
-    """Settings of places that are not there."""
-    for place in text.places:
-        there = {
-            "tenant": place.tenant in people.tenants,
-            "site": (place.tenant, place.name) in people.sites,
-            "department": (place.tenant, place.name) in people.departments,
-        }
-        if not there.get(place.kind, True):
-            yield warning(
-                "unknown_name",
-                "",
-                f"there are settings of {place.kind} {place.name or place.tenant}, which does "
-                "not exist",
-                "see that it is spelt right, add it, or remove the settings",
-            )
+    """Settings and holidays of places that are not there."""
+    for name in naming.missing(text, people):
+        yield serious(
+            "unknown_name",
+            "",
+            f"there are settings or holidays of {name}, which does not exist: they count for "
+            "nobody",
+            "see that it is spelt right, add it, or remove them",
+        )
 
 
 def _order(text: PolicyText, reach: Reach, numbers: Numbers, at: datetime) -> Warnings:

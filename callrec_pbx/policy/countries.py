@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from callrec_pbx.domain.policy.deciding import STRICTNESS
+from callrec_pbx.domain.policy.asking import STRICTNESS
 from callrec_pbx.domain.words import ConsentMode
 
 DATA = "countries.toml"

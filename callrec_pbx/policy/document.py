@@ -3,7 +3,6 @@
 A field's description is the manual's and the error message's text; its example is the remedy.
 """
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydantic import (
 from callrec_pbx.config import checks
 from callrec_pbx.config.errors import Problem
 from callrec_pbx.config.explain import problem_of, shown_value
+from callrec_pbx.config.toml import TomlError, read_toml
 from callrec_pbx.domain.policy.rules import (
     EVERY_DAY,
     MINUTES_A_DAY,
@@ -51,10 +51,11 @@ LONGEST_REMINDER_S = 90
 
 Text = Annotated[str, Field(strict=True)]
 Truth = Annotated[bool, Field(strict=True)]
-Whole = Annotated[int, BeforeValidator(values.whole)]
-Retention = Annotated[int, BeforeValidator(values.retention)]
+Whole = Annotated[int, Field(strict=True), BeforeValidator(values.whole)]
+Retention = Annotated[int, Field(strict=True), BeforeValidator(values.retention)]
 Reminder = Annotated[Whole, AfterValidator(values.reminder)]
 Name = Annotated[Text, AfterValidator(values.name)]
+RuleName = Annotated[Text, AfterValidator(values.written), AfterValidator(checks.name)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(values.as_list)]
 NamePatterns = Annotated[
     tuple[Annotated[Text, AfterValidator(values.name_pattern)], ...],
@@ -195,9 +196,7 @@ class WindowPart(Part):
 class RulePart(SettingsPart):
     """One rule of the list: criteria that are left out match everything."""
 
-    name: Annotated[Text, AfterValidator(checks.name)] = Field(
-        description="name, shown with every decision", examples=["support"]
-    )
+    name: RuleName = Field(description="name, shown with every decision", examples=["support"])
     mode: Mode = Field(description="whether to record, and who may steer it")
     enabled: Truth = Field(default=True, description="whether the rule counts")
     valid_from: Annotated[datetime, BeforeValidator(values.since)] | None = Field(
@@ -266,7 +265,7 @@ class Document(Part):
         default=(), description="settings of departments"
     )
     holiday: tuple[HolidayPart, ...] = Field(default=(), description="own holidays")
-    rule: tuple[RulePart, ...] = Field(default=(), description="the rules, in order")
+    rule: tuple[RulePart, ...] = Field(default=(), description="rules, in order")
 
 
 def parse(text: str, source: str) -> PolicyText:
@@ -290,12 +289,10 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
         PolicyFileError: It is none.
     """
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return read_toml(text)
+    except TomlError as error:
         raise PolicyFileError.one(
-            source,
-            f"is not TOML: {error}",
-            "mend that line; text stands in quotes, a rule begins with [[rule]]",
+            source, error.problem, error.remedy, error.key, error.value
         ) from None
 
 

@@ -1,16 +1,22 @@
 """Telling people why a decision is what it is, with more words than are kept with a call."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
 from callrec_pbx.domain.facts import Decision, Step
 from callrec_pbx.domain.people import People
 from callrec_pbx.domain.policy import CallInQuestion, PolicyText, Rule
+from callrec_pbx.domain.policy.question import PERSONAL
 from callrec_pbx.domain.words import Tried
 from callrec_pbx.numbers import Numbers
 from callrec_pbx.policy.countries import Expectation, expectation, falls_short, stricter
 from callrec_pbx.policy.diff import value_text
 from callrec_pbx.policy.written import window_document
+
+EXTENSION = re.compile(r"[0-9]{2,6}")
+"""What people dial inside; a direct number has more digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +65,37 @@ def expected(call: CallInQuestion, decision: Decision, people: People) -> Expect
     return Expected(parties, strictest, decision.may_record and short)
 
 
-def steps(decision: Decision, text: PolicyText) -> tuple[Step, ...]:
-    """The steps of a decision; of rules that did not match with what would have."""
+def steps(call: CallInQuestion, decision: Decision, text: PolicyText) -> tuple[Step, ...]:
+    """The steps of a decision; of rules that did not match with what would have.
+
+    Of rules that may match it says what is not known of the call.
+    """
     rules = {rule.name: rule for rule in text.rules}
-    return tuple(_told(step, rules) for step in decision.explanation.steps)
+    return tuple(_told(step, rules, call) for step in decision.explanation.steps)
+
+
+def remarks(call: CallInQuestion, people: People) -> tuple[str, ...]:
+    """What is not known of a made-up call, and what that means for what is decided."""
+    return tuple(_remarks(call, people))
+
+
+def _remarks(call: CallInQuestion, people: People) -> Iterator[str]:
+    belonging = people.belonging(call.line, call.ddi, call.queue)
+    if call.line and belonging.line is None:
+        yield (
+            f"{call.line} is no line in people and places: it has no user, department or kind of "
+            f"phone, and rules that name those do not match; `callrec-pbx line add {call.line}` "
+            "adds it"
+        )
+    if call.line is None and belonging.ddi is None and EXTENSION.fullmatch(call.ddi):
+        yield (
+            f"{call.ddi} is no line in people and places: it is taken for a direct number (DDI) "
+            "that nobody has answered yet, so that rules that name people may all match, and the "
+            f"caller is asked as the strictest of them asks; `callrec-pbx line add {call.ddi}` "
+            "adds it, and --line decides for a line that is not there"
+        )
+    if call.trunk is None:
+        yield "the trunk is not known: rules that name a trunk may match; give it with --trunk"
 
 
 def rules_not_tried(decision: Decision, text: PolicyText) -> int:
@@ -73,12 +106,24 @@ def rules_not_tried(decision: Decision, text: PolicyText) -> int:
     return len(text.rules) - len(tried)
 
 
-def _told(step: Step, rules: dict[str, Rule]) -> Step:
+def _told(step: Step, rules: dict[str, Rule], call: CallInQuestion) -> Step:
+    if step.what == "rule" and step.result is Tried.POSSIBLE and step.detail in rules:
+        return Step(step.what, step.result, f"{step.detail}: {_open(rules[step.detail], call)}")
     name, colon, criterion = step.detail.rpartition(": ")
     rule = rules.get(name)
     if step.what != "rule" or step.result is not Tried.NO_MATCH or not colon or rule is None:
         return step
     return Step(step.what, step.result, f"{name}: {_misfit(rule, criterion)}")
+
+
+def _open(rule: Rule, call: CallInQuestion) -> str:
+    """What would have to be known to say whether a rule matches."""
+    found = []
+    if call.line is None and any(getattr(rule, name) for name in PERSONAL):
+        found.append("who answers is not known")
+    if call.trunk is None and rule.trunk:
+        found.append(f"whether trunk is {value_text(list(rule.trunk))} is not known (--trunk)")
+    return ", ".join(found)
 
 
 def _misfit(rule: Rule, criterion: str) -> str:
@@ -116,8 +161,9 @@ def document(
         },
         "steps": [
             {"what": step.what, "result": step.result, "detail": step.detail}
-            for step in steps(decision, text)
+            for step in steps(call, decision, text)
         ],
+        "remarks": list(remarks(call, people)),
         "rules_not_tried": rules_not_tried(decision, text),
         "settings": [
             {"setting": one.setting, "value": one.value, "origin": one.origin}

@@ -16,7 +16,7 @@ from callrec_pbx.numbers import Numbers
 from callrec_pbx.people import versions
 from callrec_pbx.people.load import load_people
 from callrec_pbx.people.profiles import last_switch
-from callrec_pbx.policy import store
+from callrec_pbx.policy import naming, store
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,21 @@ def load_policy(
         version, text = store.current(connection)
         people = load_people(connection)
         switch = last_switch(connection)
+    if like is None or like.version != str(version):
+        _warn_of_missing(version, text, people)
     return Loaded(compiled(str(version), text, people, defaults, today, like=like), version, switch)
+
+
+def _warn_of_missing(version: int, text: PolicyText, people: People) -> None:
+    """Tell of places whose settings count nowhere; only a hand in the database makes them so."""
+    names = naming.missing(text, people)
+    if names:
+        log.warning(
+            "policy_names_missing_places",
+            version=version,
+            names=names,
+            remedy="run `callrec-pbx policy check`; add them, or apply a policy without them",
+        )
 
 
 def compiled(

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from callrec_pbx.domain.patterns import compiled, is_exact
 from callrec_pbx.domain.people import People, Site
-from callrec_pbx.domain.policy.deciding import STRICTNESS, announced
-from callrec_pbx.domain.policy.patterns import compiled, is_exact
+from callrec_pbx.domain.policy.asking import STRICTNESS, announced
 from callrec_pbx.domain.policy.rules import PolicyText, Rule
 from callrec_pbx.domain.policy.settings import SUPPRESS, Filled, Level, Settings, resolve
 from callrec_pbx.domain.words import ConsentMode, Direction

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 
 from callrec_pbx.config.errors import Problem
 from callrec_pbx.config.explain import shown_value
+from callrec_pbx.domain.patterns import compiled, prefix_of
 from callrec_pbx.domain.people import People
-from callrec_pbx.domain.policy.patterns import compiled, prefix_of
 from callrec_pbx.domain.policy.rules import Place, PolicyText, Rule
 from callrec_pbx.domain.policy.settings import SUPPRESS, Settings
 from callrec_pbx.domain.words import Mode

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
+from callrec_pbx.domain.patterns import is_exact, prefix_of
 from callrec_pbx.domain.policy.index import CRITERIA, INDEXED
-from callrec_pbx.domain.policy.patterns import is_exact, prefix_of
 from callrec_pbx.domain.policy.rules import Rule
 
 Criteria = Mapping[str, tuple[str, ...]]

@@ -24,8 +24,6 @@ EXCLUDED = cast(Table, ExcludedNumberRow.__table__)
 LINES_KEPT = 50
 """Lines of a change that its version keeps; the document has the rest."""
 
-OF_THE_TEXT = (VersionKind.POLICY, VersionKind.ROLLBACK)
-
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -63,13 +61,13 @@ def at(connection: Connection, version: int) -> PolicyText:
 
 
 def text_version(connection: Connection, until: int | None = None) -> Version | None:
-    """The newest version that changed the policy, and not people and places alone.
+    """The newest version that changed the policy, by itself or with the people whom it names.
 
     Args:
         until: The newest up to that version.
     """
     columns = [column for column in POLICY_VERSION.c if column.name != "document"]
-    query = select(*columns).where(POLICY_VERSION.c.kind.in_(OF_THE_TEXT))
+    query = select(*columns).where(POLICY_VERSION.c.kind.in_(versions.OF_THE_POLICY))
     if until is not None:
         query = query.where(POLICY_VERSION.c.version <= until)
     row = connection.execute(query.order_by(POLICY_VERSION.c.version.desc()).limit(1)).mappings()
@@ -99,24 +97,45 @@ def save(
         PolicyChangedError: The policy was changed after the expected version.
     """
     with engine.begin() as connection:
-        before = versions.lock(connection)
-        _check_expected(connection, expected_version, before)
-        old = _text_of(connection, before)
-        found = changes(old, text)
-        if not found or dry_run:
-            return Saved(before, before, found)
-        rules_changed = any(change.kind != "excluded" for change in found)
-        version = versions.next_version(
+        return save_within(
             connection,
+            text,
             author,
             comment,
-            VersionKind.POLICY if restored_from is None else VersionKind.ROLLBACK,
-            changes=_lines(found),
-            document=to_json(replace(text, excluded_numbers=())) if rules_changed else None,
+            expected_version=expected_version,
             restored_from=restored_from,
+            dry_run=dry_run,
         )
-        _write_excluded(connection, version, text.excluded_numbers)
-        return Saved(version, before, found)
+
+
+def save_within(
+    connection: Connection,
+    text: PolicyText,
+    author: str,
+    comment: str = "",
+    *,
+    expected_version: int | None = None,
+    restored_from: int | None = None,
+    dry_run: bool = False,
+) -> Saved:
+    """The same as `save`, in a transaction that has begun."""
+    before = versions.lock(connection)
+    _check_expected(connection, expected_version, before)
+    found = changes(_text_of(connection, before), text)
+    if not found or dry_run:
+        return Saved(before, before, found)
+    rules_changed = any(change.kind != "excluded" for change in found)
+    version = versions.next_version(
+        connection,
+        author,
+        comment,
+        VersionKind.POLICY if restored_from is None else VersionKind.ROLLBACK,
+        changes=lines_of(found),
+        document=to_json(replace(text, excluded_numbers=())) if rules_changed else None,
+        restored_from=restored_from,
+    )
+    _write_excluded(connection, version, text.excluded_numbers)
+    return Saved(version, before, found)
 
 
 def change_excluded(
@@ -145,7 +164,7 @@ def change_excluded(
         if not found or dry_run:
             return Saved(before, before, found)
         version = versions.next_version(
-            connection, author, comment, VersionKind.POLICY, changes=_lines(found)
+            connection, author, comment, VersionKind.POLICY, changes=lines_of(found)
         )
         _write_excluded(connection, version, wanted)
         return Saved(version, before, found)
@@ -160,7 +179,8 @@ def excluded_at(connection: Connection, version: int) -> tuple[str, ...]:
     return tuple(sorted(connection.execute(query).scalars()))
 
 
-def _text_of(connection: Connection, version: int) -> PolicyText:
+def text_alone(connection: Connection, version: int) -> PolicyText:
+    """The policy as it was in a version, without the excluded numbers."""
     query = (
         select(POLICY_VERSION.c.version, POLICY_VERSION.c.document)
         .where(POLICY_VERSION.c.version <= version, POLICY_VERSION.c.document.is_not(None))
@@ -168,7 +188,11 @@ def _text_of(connection: Connection, version: int) -> PolicyText:
         .limit(1)
     )
     row = connection.execute(query).first()
-    text = PolicyText() if row is None else from_document(row.document, f"version {row.version}")
+    return PolicyText() if row is None else from_document(row.document, f"version {row.version}")
+
+
+def _text_of(connection: Connection, version: int) -> PolicyText:
+    text = text_alone(connection, version)
     return replace(text, excluded_numbers=excluded_at(connection, version))
 
 
@@ -185,7 +209,8 @@ def _check_expected(connection: Connection, expected: int | None, before: int) -
         )
 
 
-def _lines(found: tuple[Change, ...]) -> list[str]:
+def lines_of(found: tuple[Change, ...]) -> list[str]:
+    """The lines of changes that a version keeps."""
     lines = [str(change) for change in found[:LINES_KEPT]]
     if len(found) > LINES_KEPT:
         lines.append(f"and {len(found) - LINES_KEPT} more")

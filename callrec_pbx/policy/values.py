@@ -16,6 +16,9 @@ UNLIMITED_WORD = "unlimited"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LEAST_REMINDER_S = 10
 LONGEST_NAME = 80
+LONGEST_CASE = 120
+FIRST_YEAR, LAST_YEAR = 1970, 2999
+"""When made-up calls may begin; time zones reach no further than the years of a computer."""
 LONGEST_PATTERN = 254
 """As long as an e-mail may be."""
 
@@ -31,9 +34,9 @@ def as_list(value: Any) -> Any:
 
 
 def whole(value: Any) -> Any:
-    """Refuse `true`, which is a number to Python."""
-    if isinstance(value, bool):
-        raise BadValueError("is not a number", "give a whole number")
+    """Refuse what a reader would take for a whole number, and the writer did not write as one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadValueError("is not a whole number", "give one, without quotes and point")
     return value
 
 
@@ -48,15 +51,34 @@ def retention(value: Any) -> Any:
     """Days until a recording is pruned; 0, which people may take for "at once", is refused."""
     if value == UNLIMITED_WORD:
         return UNLIMITED
-    whole(value)
-    if isinstance(value, int) and value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise BadValueError("is not a number of days", f'give 1 to 36500, or "{UNLIMITED_WORD}"')
+    return value
+
+
+def written(value: str) -> str:
+    """A name in the characters in which people and places have theirs."""
+    return unicodedata.normalize("NFC", value).strip()
+
+
+def written_email(value: str) -> str:
+    """An e-mail address as users have theirs."""
+    return written(value).lower()
+
+
+def case_name(value: str) -> str:
+    """Check the name of a case."""
+    if not value.strip() or len(value) > LONGEST_CASE or not value.isprintable():
+        raise BadValueError(
+            "is not a name for a case",
+            f"use 1 to {LONGEST_CASE} printable characters, such as support is asked",
+        )
     return value
 
 
 def name(value: str) -> str:
     """Check the name of a tenant, site, department or holiday, and write it as people do."""
-    value = unicodedata.normalize("NFC", value).strip()
+    value = written(value)
     if not value or len(value) > LONGEST_NAME or not value.isprintable():
         raise BadValueError("is not a name", f"use 1 to {LONGEST_NAME} printable characters")
     return value
@@ -64,7 +86,7 @@ def name(value: str) -> str:
 
 def name_pattern(value: str) -> str:
     """Check a pattern of names of people or places."""
-    value = unicodedata.normalize("NFC", value).strip()
+    value = written(value)
     if not value or len(value) > LONGEST_PATTERN or not value.isprintable():
         raise BadValueError(
             "is not a pattern of names",
@@ -76,7 +98,7 @@ def name_pattern(value: str) -> str:
 
 def email_pattern(value: str) -> str:
     """Check a pattern of e-mails, which are kept in small letters."""
-    return name_pattern(value).lower()
+    return written_email(name_pattern(value))
 
 
 def number_pattern(value: str) -> str:
@@ -222,6 +244,11 @@ def moment(value: Any) -> datetime:
     """When a made-up call began; without a zone it is by the site's clock."""
     found = _parsed(value)
     if isinstance(found, datetime):
+        if not FIRST_YEAR <= found.year <= LAST_YEAR:
+            raise BadValueError(
+                f"is not in the years {FIRST_YEAR} to {LAST_YEAR}",
+                "give a time at which a call can be",
+            )
         return found
     raise BadValueError(
         "is not a time", "give one such as 2026-03-02T10:00:00, or 2026-03-02T10:00:00+01:00"
@@ -242,7 +269,10 @@ def _moment(value: Any, extra_days: int) -> datetime:
             found += timedelta(days=extra_days)
             return datetime(found.year, found.month, found.day, tzinfo=UTC)
     except OverflowError:
-        pass
+        raise BadValueError(
+            "is a date or time at the end of all dates, with which nothing can be reckoned",
+            "leave it out: without it a rule counts from ever, and for ever",
+        ) from None
     raise BadValueError(
         "is not a date or time", "give one such as 2026-03-01, or 2026-03-01T08:00:00+01:00"
     )

@@ -14,8 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from callrec_pbx.catalogue.migrate import open_current, upgrade
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.people.kinds import Thing
+from callrec_pbx.policy.document import parse
+from callrec_pbx.policy.people import changing
+from callrec_pbx.policy.store import save
 from callrec_pbx.storage.store import RecordingStore
+from tests.acknowledged import switch_on
 from tests.bed.ami import event
 from tests.bed.bed import Bed
 from tests.bed.far import Phone
@@ -67,7 +73,7 @@ class Listener:
         return self.folder / "catalogue.db"
 
     def configure(self, rules: str, **extra: str) -> None:
-        """Write the configuration; `extra` is TOML text by section name."""
+        """Write configuration and policy; `extra` is TOML text by section name."""
         self.rules, self.extra = rules, extra
         sections = {
             "asterisk": (
@@ -76,14 +82,41 @@ class Listener:
                 f'data_dir = "{self.bed.pbx.data}"\nsecret = "bed-secret-of-callrec"\n'
             ),
             "recordings": f'directory = "{self.recordings}"\nmin_free_mb = 1\n',
-            "catalogue": f'url = "sqlite:///{self.catalogue}"\n',
+            "catalogue": f'url = "{self.url}"\n',
         }
         for name, text in extra.items():
             sections[name] = sections.get(name, "") + text + "\n"
         body = "".join(f"[{name}]\n{text}\n" for name, text in sections.items())
         self.recordings.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(f'pbx = "asterisk"\n\n{body}\n{rules}\n')
+        self.config.write_text(f'pbx = "asterisk"\n\n{body}\n')
         self.config.chmod(0o600)
+        self.apply(rules)
+
+    def apply(self, policy: str) -> str:
+        """Make this the policy, and return its version; the listener takes it while it runs."""
+        upgrade(self.url)
+        engine = open_current(self.url)
+        try:
+            switch_on(engine)
+            saved = save(engine, parse(policy, "test"), "test")
+        finally:
+            engine.dispose()
+        return str(saved.version)
+
+    def add(self, *things: Thing) -> None:
+        """Add people and places; the listener takes them while it runs."""
+        engine = open_current(self.url)
+        try:
+            with changing(engine, author="test") as changes:
+                for thing in things:
+                    changes.add(thing)
+        finally:
+            engine.dispose()
+
+    @property
+    def url(self) -> str:
+        """Address of the catalogue."""
+        return f"sqlite:///{self.catalogue}"
 
     def cli(self, *arguments: str, ok: tuple[int, ...] = (0,)) -> str:
         """Run a command of ours and return what it printed."""

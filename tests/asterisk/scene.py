@@ -103,16 +103,21 @@ def common_ms(ones: Spans, others: Spans) -> float:
     return sum(max(0.0, end - begin) for begin, end in both)
 
 
-def times_heard(heard: Path, prompt: Path) -> int:
+def times_heard(heard: Path, prompt: Path, begin: float = 0, end: float = 1) -> int:
     """Count how often a prompt is in what was heard, from its beginning to its end.
 
     Speech ends in a tenth of a second of silence, which a hangup may cut off.
+
+    Args:
+        begin: Which part of the prompt is looked for, as a share of its length.
+        end: Where that part ends.
     """
     samples, rate = measure.read_wav(heard)
     wanted, wanted_rate = measure.read_wav(prompt)
     assert rate == wanted_rate
     if len(wanted) > rate:
         wanted = wanted[: -rate // 10]
+    wanted = wanted[round(begin * len(wanted)) : round(end * len(wanted))]
     if len(samples) < len(wanted):
         return 0
     size = 1 << (len(samples) + len(wanted)).bit_length()
@@ -272,7 +277,11 @@ class Scene:
         return self.calls()
 
     def _legs(self) -> set[str]:
-        return {message["Uniqueid"] for message in self.events("Newchannel")}
+        return {
+            message["Uniqueid"]
+            for message in self.events("Newchannel")
+            if not is_helper(message["Channel"])
+        }
 
     def _gone(self) -> bool:
         return self._legs() <= {message["Uniqueid"] for message in self.events("Hangup")}
@@ -285,10 +294,10 @@ class Scene:
     def calls(self) -> list[CallFacts]:
         """What was written of these calls."""
         legs = self._legs()
+        known = self.listener.call_facts()
+        assert not any(is_helper(leg.channel) for call in known for leg in call.legs), known
         return [
-            call
-            for call in self.listener.call_facts()
-            if not call.merged_into and legs & {leg.leg for leg in call.legs}
+            call for call in known if not call.merged_into and legs & {leg.leg for leg in call.legs}
         ]
 
     async def call(self) -> CallFacts:
@@ -370,6 +379,11 @@ class Scene:
         heard = measure.tone_segments(self.file(name), [PROMPT_HZ])
         assert all(abs(piece.length_ms - SHORT_MS) <= EDGE_MS for piece in heard), heard
         return len(heard)
+
+
+def is_helper(channel: str) -> bool:
+    """Whether a channel only plays something into a conversation; such a one is in no account."""
+    return channel.startswith(("Local/s@callrec-told-", "Local/hook@__func_periodic_hook"))
 
 
 def the_consent(call: CallFacts) -> ConsentFacts:

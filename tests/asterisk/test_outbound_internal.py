@@ -91,6 +91,16 @@ async def test_the_called_does_not_answer(scene: Scene) -> None:
     assert call.consents == ()
 
 
+async def test_a_service_code_is_offered_as_it_was_dialled(scene: Scene) -> None:
+    """Its signs tell it from a number: #31#070... is none of the Netherlands."""
+    agent = await scene.far.line_calls("301", "046*31#0701234567")
+    offered = await scene.seen("UserEvent", UserEvent="CallrecOffer")
+    assert offered["Offer"].split("/")[0] == "outbound"
+    assert offered["Offer"].split("/")[4] == "046*31#0701234567"
+    await agent.hangup()
+    await scene.call()
+
+
 async def test_two_recorded_colleagues(scene: Scene) -> None:
     """An internal call between two recorded users gives two rows, each with both voices."""
     one = await scene.far.line_calls("301", "302")

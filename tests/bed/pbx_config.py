@@ -13,6 +13,21 @@ MOH_HZ = 620
 """The only tone of the PBX's music on hold, so that it can be told from the parties."""
 
 
+_EXTRAS = """\
+exten => _43XX,1,NoOp(voicemail of ${EXTEN:1})
+ same => n,Gosub(callrec-offer,s,1(inbound,${EXTEN:1},${EXTEN},))
+ same => n,Gosub(callrec-voicemail,s,1)
+ same => n,VoiceMail(${EXTEN:1},s)
+ same => n,Dial(PJSIP/306,30,tkU(callrec-whisper))
+ same => n,Hangup()
+exten => _[12]3XX,1,NoOp(the menu has accepted (1) or declined (2) for ${EXTEN:1})
+ same => n,Answer()
+ same => n,Set(CALLREC_CONSENT=${IF($["${EXTEN:0:1}" = "1"]?accepted:declined)})
+ same => n,Gosub(callrec-offer,s,1(inbound,${EXTEN:1},${EXTEN:1},))
+"""
+"""What an administrator with voicemail and a menu of his own has for callers from outside."""
+
+
 @dataclass(frozen=True, slots=True)
 class PbxOptions:
     """What can be chosen about the PBX.
@@ -104,9 +119,11 @@ def extensions_conf(options: PbxOptions) -> str:
         + dial("PJSIP/${EXTEN}", "tk")
         + queue("600", "sales", "inbound")
         + queue("601", "support", "inbound")
+        + (_EXTRAS + dial("PJSIP/${EXTEN:1}", "tk") if options.callrec else "")
         + "\n[from-internal]\n"
         "include => parkedcalls\n"
-        "exten => _3XX,1,NoOp(internal to ${EXTEN})\n"
+        + ("include => callrec-codes\n" if options.callrec else "")
+        + "exten => _3XX,1,NoOp(internal to ${EXTEN})\n"
         + offer("internal,${EXTEN},,")
         + dial("PJSIP/${EXTEN}", "tTkK")
         + queue("600", "sales", "internal")
@@ -150,5 +167,9 @@ def config_files(options: PbxOptions, ports: Ports, moh_dir: str) -> dict[str, s
         "rtp.conf": (
             f"[general]\nrtpstart = {ports.pbx_rtp[0]}\nrtpend = {ports.pbx_rtp[1]}\n"
             "icesupport = no\n"
+        ),
+        "voicemail.conf": (
+            "[general]\nformat = wav\n[default]\n"
+            + "".join(f"{line} => 1234,Agent {line}\n" for line in LINES)
         ),
     }

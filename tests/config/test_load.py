@@ -70,7 +70,7 @@ def test_both_parts_of_an_old_policy_are_named() -> None:
         ("[asterisk]\nport = true", ["asterisk.port = true", "number"]),
         ("[asterisk]\nhosst = 'x'", ["asterisk.hosst", "did you mean host?"]),
         ("bogus = 1", ["bogus: there is no such setting", "known are"]),
-        ("[[asterisk]]\nport = 1", ["asterisk", "valid dictionary"]),
+        ("[[asterisk]]\nport = 1", ["asterisk", "is not a table; write [asterisk]"]),
         ("pbx = 'freeswitch'", ['pbx = "freeswitch"', "use one of asterisk"]),
         ("[asterisk]\nhost = 'a\\r\\nb'", ["asterisk.host", "not a host name"]),
         ("[asterisk]\nusername = 'a]b'", ["asterisk.username", "manager user"]),
@@ -93,6 +93,10 @@ def test_both_parts_of_an_old_policy_are_named() -> None:
         ("[retention]\ndefault_days = 0", ["retention.default_days = 0", "90"]),
         ("[log]\nformat = 'xml'", ['log.format = "xml"', "console, json"]),
         ("a = 1\n[asterisk\nb = 1", ["is not TOML", "line 2"]),
+        ("a = " + "[" * 3000, ["more than 20 deep", "is closed"]),
+        ("asterisk" + ".a" * 30 + " = 1", ["asterisk: has lists or tables", "more than 20 deep"]),
+        (f"[asterisk]\nport = {'9' * 5000}", ["port = 99999", "5000 digits (line 2)", "smaller"]),
+        (f"[asterisk]\nport = 0x{'f' * 5000}", ["asterisk.port = 0xfff", "beyond 64 bits"]),
     ],
 )
 def test_a_bad_value_names_file_key_value_and_remedy(text: str, parts: list[str]) -> None:
@@ -172,8 +176,14 @@ def test_no_file(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
     with pytest.raises(ConfigError, match="UTF-8"):
         load_config(tmp_path / "latin.toml")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is a directory; name the file in it"):
         load_config(tmp_path)
+
+
+def test_a_byte_order_mark_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "callrec.toml"
+    file.write_bytes(b"\xef\xbb\xbf[asterisk]\nport = 5039\n")
+    assert load_config(file).asterisk.port == 5039
 
 
 def test_the_secrets_file_beside_the_configuration(tmp_path: Path) -> None:

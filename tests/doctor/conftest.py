@@ -16,8 +16,8 @@ from callrec_pbx.config import load_config
 from callrec_pbx.doctor.examine import examine
 from callrec_pbx.doctor.finding import Finding, Status
 from callrec_pbx.domain.words import Switch
-from callrec_pbx.people.changes import changing
 from callrec_pbx.policy.document import parse
+from callrec_pbx.policy.people import changing
 from callrec_pbx.policy.store import save
 from callrec_pbx.setup.apply import apply
 from callrec_pbx.setup.asterisk import plan_setup

@@ -1,14 +1,17 @@
 """Commands to AMI actions, header by header, and what is never sent."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callrec_pbx.domain.commands import AnswerKey, AnswerOffer
+from callrec_pbx.domain.commands import AnswerKey, AnswerOffer, SwitchProfile, TellParties
 from callrec_pbx.domain.words import ConsentMode, KeyResult, LegKind, OnTrouble
 from callrec_pbx.pbx.asterisk import actions, framing
 from callrec_pbx.pbx.asterisk.actions import Monitor
 from callrec_pbx.pbx.errors import UnsafeValueError
+from callrec_pbx.resources import resource_dir
 
 CHANNEL = "PJSIP/301-0000002a"
 
@@ -35,6 +38,8 @@ def test_answer_offer() -> None:
             "Value": "opt_out,none,line,announce_opt_out,whisper,de,continue,made",
         },
     )
+    refused = actions.answer_offer(replace(command, ask=ConsentMode.NONE, refused=True))
+    assert refused[1]["Value"].startswith("refused,none,")
 
 
 def test_answer_key() -> None:
@@ -43,12 +48,41 @@ def test_answer_key() -> None:
         "Setvar",
         {
             "Channel": CHANNEL,
-            "Variable": "ARRAY(CALLREC_KEY_PROMPT,CALLREC_KEY_RESULT)",
-            "Value": "callrec/sv/beep_paused,paused",
+            "Variable": "ARRAY(CALLREC_KEY_PROMPT,CALLREC_TELL,CALLREC_KEY_RESULT)",
+            "Value": "callrec/sv/beep_paused,,paused",
         },
     )
+    everybody = AnswerKey("1.1", CHANNEL, KeyResult.STARTED, "", "sv", "beep")
+    assert actions.answer_key(everybody)[1]["Value"] == ",callrec/sv/beep,started"
     silent = AnswerKey("1.1", CHANNEL, KeyResult.REFUSED, "", "sv")
-    assert actions.answer_key(silent)[1]["Value"] == ",refused"
+    assert actions.answer_key(silent)[1]["Value"] == ",,refused"
+
+
+def test_telling_the_parties() -> None:
+    """By the leg's own dialplan, which a key starts that no phone has."""
+    command = TellParties("1.1", CHANNEL, "stopped", "de")
+    assert actions.prepare_to_tell(command) == (
+        "Setvar",
+        {"Channel": CHANNEL, "Variable": "CALLREC_TELL", "Value": "callrec/de/stopped"},
+    )
+    assert actions.tell(CHANNEL) == (
+        "PlayDTMF",
+        {"Channel": CHANNEL, "Digit": "D", "Receive": "true"},
+    )
+    features = resource_dir("dialplan") / "asterisk" / "features.conf"
+    assert f"callrec-tell => {actions.TELL_KEY}," in features.read_text()
+
+
+def test_answer_profile() -> None:
+    command = SwitchProfile("301", "42", "1.1", CHANNEL, "nb")
+    assert actions.answer_profile(command, "profile_unknown") == (
+        "Setvar",
+        {
+            "Channel": CHANNEL,
+            "Variable": "CALLREC_PROFILE_PROMPT",
+            "Value": "callrec/nb/profile_unknown",
+        },
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,6 +101,20 @@ def test_start(reminder_s: int, append: bool, options: str) -> None:
         "MixMonitor",
         {"Channel": CHANNEL, "File": "/r/2026/03/01/id.wav", "Options": options},
     )
+
+
+def test_start_with_both_directions_apart() -> None:
+    """Received from the leg is left, sent to it is right; the mixed file is written as ever."""
+    name, headers = actions.start(CHANNEL, "/r/2026/03/01/id.wav", 15, append=True, sides=True)
+    assert (name, headers["File"]) == ("MixMonitor", "/r/2026/03/01/id.wav")
+    assert headers["Options"] == (
+        "i(CALLREC_MONITOR)B(15)r(/r/2026/03/01/id.left.wav)t(/r/2026/03/01/id.right.wav)a"
+    )
+    assert actions.note_sides(CHANNEL, "/r/id.wav") == (
+        "Setvar",
+        {"Channel": CHANNEL, "Variable": "CALLREC_STEREO", "Value": "/r/id.wav"},
+    )
+    assert "CALLREC_STEREO" in actions.SNAPSHOT_VARIABLES
 
 
 def test_steering_a_monitor() -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from callrec_pbx.domain import events
-from callrec_pbx.domain.commands import HangUpCall
+from callrec_pbx.domain.commands import HangUpCall, SwitchProfile, TellParties
 from callrec_pbx.domain.events import Event
 from callrec_pbx.domain.words import ConsentMode, Direction, LegKind
 from callrec_pbx.pbx.asterisk import adapter
@@ -35,7 +35,12 @@ def with_variables(**values: str) -> bytes:
     text = STATUS
     for name, value in values.items():
         line = rf"\r\nVariable: {name}=[^\r\n]*".encode()
-        text = re.sub(line, f"\r\nVariable: {name}={value}".encode(), text)
+        there = re.search(line, text)
+        replaced = f"\r\nVariable: {name}={value}".encode()
+        if there is None:  # the capture is older than the variable
+            replaced += b"\r\nVariable: CALLREC_OFFER="
+            line = rb"\r\nVariable: CALLREC_OFFER="
+        text = re.sub(line, replaced, text)
     return text
 
 
@@ -136,9 +141,88 @@ async def test_offer_and_consent_are_read_from_the_variables() -> None:
     assert leg.recording == ""
 
 
+@pytest.mark.parametrize("word", ["accepted", "declined"])
+async def test_the_answer_of_a_menu_is_part_of_the_offer(word: str) -> None:
+    """Its own variable is no report of ours, and costs nothing else."""
+    pbx = Pbx()
+    offer = f"inbound/301/4930/sales/0301/{word}"
+    pbx.legs = [with_variables(CALLREC_OFFER=offer, CALLREC_CONSENT=word)]
+    async with connected(pbx) as asterisk:
+        (leg,) = (await asterisk.look({})).legs
+    assert leg.offer is not None
+    assert leg.offer.outer_consent == word
+    assert leg.consent is None
+
+
+async def test_a_caller_at_a_voicemail() -> None:
+    """Since when, and whose it is, where that is said."""
+    pbx = Pbx()
+    for text, line in (("/1795253426123", None), ("302/1795253426123", "302")):
+        pbx.legs = [with_variables(CALLREC_VOICEMAIL=text)]
+        async with connected(pbx) as asterisk:
+            (leg,) = (await asterisk.look({})).legs
+        at = datetime.fromtimestamp(1795253426.123, UTC)
+        assert leg.voicemail == events.VoicemailReached(at, leg.who, line)
+
+
+async def test_helper_channels_are_not_seen() -> None:
+    """They play a notice into a conversation; without them nothing is missing."""
+    pbx = Pbx()
+    helper = STATUS.replace(b"PJSIP/301-00000001", b"Local/s@callrec-told-00000001;1")
+    pbx.legs = [STATUS, helper.replace(LEG.encode(), b"pbx-1795253426.7")]
+    async with connected(pbx) as asterisk:
+        seen = await asterisk.look({})
+    assert [leg.who.leg for leg in seen.legs] == [LEG]
+    assert not seen.partial
+
+
+async def test_telling_the_parties() -> None:
+    """Only on a leg that has the keys: elsewhere the digit would go through to the other party."""
+    pbx = Pbx()
+    command = TellParties(LEG, "PJSIP/301-00000001", "stopped", "de")
+    async with connected(pbx) as asterisk:
+        pbx.epoch = lambda: "1"
+        await asterisk.tell(command)
+        assert [action["Action"] for action in pbx.asked[-3:]] == ["Getvar", "Setvar", "PlayDTMF"]
+        assert pbx.asked[-3]["Variable"] == "CALLREC_KEYS"
+        pbx.epoch = lambda: ""
+        with pytest.raises(ActionFailedError, match="no in-call keys"):
+            await asterisk.tell(command)
+        assert pbx.asked[-1]["Action"] == "Getvar"
+
+
+async def test_answering_a_code() -> None:
+    """By the variable that the dialplan waits for."""
+    pbx = Pbx()
+    command = SwitchProfile("301", "42", LEG, "PJSIP/301-00000001", "de")
+    async with connected(pbx) as asterisk:
+        await asterisk.answer_profile(command, "profile_recorded")
+    assert pbx.asked[-1]["Variable"] == "CALLREC_PROFILE_PROMPT"
+    assert pbx.asked[-1]["Value"] == "callrec/de/profile_recorded"
+
+
+@pytest.mark.parametrize(("age_s", "heard"), [(0, 1), (3, 0)])
+async def test_a_code_that_comes_too_late(age_s: int, heard: int) -> None:
+    """The phone has been told that it failed: then it must not be switched after all."""
+    pbx, found = Pbx(), list[Event]()
+    text = events_of(PAUSE, "UserEvent")[0].decode()
+    text = re.sub(r"UserEvent: \w+", "UserEvent: CallrecProfile", text)
+    text = re.sub(r"\r\nOffer: [^\r\n]*", "\r\nCode: 42", text)
+    text = re.sub(r"Timestamp: [\d.]+", f"Timestamp: {time.time() - age_s}", text)
+    pbx.booted += "|".join((text + "\r\n\r\n").split("\r\n"))
+    async with connected(pbx, found) as asterisk:
+        await asterisk.beat()
+    assert len([event for event in found if isinstance(event, events.ProfileDialled)]) == heard
+
+
 @pytest.mark.parametrize(
     "values",
-    [{"CALLREC_OFFER": "nonsense"}, {"CALLREC_CONSENT": "nonsense"}, {"CALLREC_OFFER": ""}],
+    [
+        {"CALLREC_OFFER": "nonsense"},
+        {"CALLREC_CONSENT": "nonsense"},
+        {"CALLREC_VOICEMAIL": "nonsense"},
+        {"CALLREC_OFFER": ""},
+    ],
 )
 async def test_malformed_variables_cost_only_themselves(values: dict[str, str]) -> None:
     """The leg is seen all the same."""
@@ -261,3 +345,15 @@ async def test_hanging_up() -> None:
         assert "ExtraChannel" not in pbx.asked[-1]
         with pytest.raises(LinkDownError, match="no channel"):
             await asterisk.hang_up(HangUpCall((), "unavailable", "en"))
+
+
+@pytest.mark.parametrize(
+    ("noted", "sides"), [(FILE, True), ("/rec/an-earlier-one.wav", False), ("(null)", False)]
+)
+async def test_a_stereo_recording_is_known_again(noted: str, sides: bool) -> None:
+    """By the file that was noted on the channel: an earlier one's may stand there still."""
+    pbx = Pbx()
+    pbx.legs = [with_variables(CALLREC_STEREO=noted, CALLREC_MONITOR="0x7f0a")]
+    async with connected(pbx) as asterisk:
+        await asterisk.look({FILE: "rec-1"})
+        assert asterisk._monitors._running[LEG].sides is sides

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from callrec_pbx.audio import manifest
 from callrec_pbx.domain import events as e
-from callrec_pbx.domain.words import ConsentMode, Direction, Key, LegKind
+from callrec_pbx.domain.words import Consent, ConsentMode, Direction, Key, LegKind
 from callrec_pbx.pbx.asterisk import framing
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.asterisk.translate import Translator
@@ -35,6 +35,8 @@ NEEDED = {
     "CallrecWhisper": {"Uniqueid", "UserEvent"},
     "CallrecKey": {"Uniqueid", "Key", "UserEvent"},
     "CallrecStopped": {"Uniqueid", "UserEvent"},
+    "CallrecVoicemail": CREATE | {"Voicemail", "UserEvent"},
+    "CallrecProfile": CREATE | {"Code", "UserEvent"},
 }
 """The headers that each message must have."""
 
@@ -51,7 +53,7 @@ def name_of(message: Message) -> str:
 
 
 def samples() -> dict[str, Message]:
-    """A real message of each kind; the two that no capture has are made of another."""
+    """A real message of each kind; those that no capture has are made of another."""
     found: dict[str, Message] = {}
     for capture in OURS:
         for block in events_of(capture, *{name.partition("Callrec")[0] for name in NEEDED}):
@@ -63,6 +65,11 @@ def samples() -> dict[str, Message]:
     whisper = found["CallrecWhisper"]
     found["CallrecUnanswered"] = whisper | {"UserEvent": "CallrecUnanswered"}
     found["CallrecStopped"] = whisper | {"UserEvent": "CallrecStopped", "Key": "pause"}
+    found["CallrecVoicemail"] = whisper | {
+        "UserEvent": "CallrecVoicemail",
+        "Voicemail": "302/1795253426123",
+    }
+    found["CallrecProfile"] = whisper | {"UserEvent": "CallrecProfile", "Code": "42"}
     return {name: found[name] for name in NEEDED}
 
 
@@ -171,8 +178,11 @@ def test_who_and_when(translator: Translator) -> None:
             kind=LegKind.OUTSIDE,
             number="46701234567",
             name="Bob",
+            trunk="trunk",
         ),
     )
+    line = translator.who(SAMPLES["CallrecWhisper"])
+    assert (line.kind, line.line, line.trunk) == (LegKind.LINE, "301", "")
 
 
 def test_what_is_not_known_is_empty(translator: Translator) -> None:
@@ -221,8 +231,8 @@ def test_no_other_header_is_needed(translator: Translator, name: str) -> None:
         ("SIP/desk-7-0000002a", LegKind.LINE, "desk-7"),
         ("IAX2/anna-1", LegKind.LINE, "anna"),
         ("DAHDI/i1/4930-1", LegKind.LINE, "i1/4930"),
-        ("PJSIP/trunk-0000002a", LegKind.OUTSIDE, ""),
-        ("PJSIP/trunk2-0000002a", LegKind.OUTSIDE, ""),
+        ("PJSIP/trunk-0000002a", LegKind.OUTSIDE, "trunk"),
+        ("PJSIP/trunk2-0000002a", LegKind.OUTSIDE, "trunk2"),
         ("Local/301@from-queue-0000002a;1", LegKind.OTHER, ""),
         ("CBAnn/1-0000002a;2", LegKind.OTHER, ""),
         ("Message/ast_msg_queue", LegKind.OTHER, ""),
@@ -288,7 +298,28 @@ def test_offers(
     assert found == expected
 
 
-@pytest.mark.parametrize("text", ["", "inbound/301", "inbound/1/2/3/4/5", "sideways/1/2/3/4"])
+@pytest.mark.parametrize(
+    ("menu", "expected"),
+    [("", None), ("accepted", Consent.ACCEPTED), ("declined", Consent.DECLINED)],
+)
+def test_offers_after_a_menu(translator: Translator, menu: str, expected: Consent | None) -> None:
+    text = f"inbound/301/4930123/sales/301/{menu}"
+    event = translator.translate(SAMPLES["CallrecOffer"] | {"Offer": text})
+    assert isinstance(event, e.CallOffered)
+    assert (event.outer_consent, event.dialled) == (expected, "301")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "inbound/301",
+        "inbound/1/2/3/4/5",
+        "inbound/1/2/3/4/announced",
+        "inbound/1/2/3/4/accepted/",
+        "sideways/1/2/3/4",
+    ],
+)
 def test_offers_that_cannot_be_read(translator: Translator, text: str) -> None:
     with pytest.raises(MalformedMessageError, match=f"^Offer: its {len(text)} characters are no"):
         translator.translate(SAMPLES["CallrecOffer"] | {"Offer": text})
@@ -303,6 +334,11 @@ def test_offers_that_cannot_be_read(translator: Translator, text: str) -> None:
         ("CallrecConsent", "Consent", "+4930123456"),
         ("CallrecConsent", "Consent", "opt_out/en/announce//4930123456999999/1/1"),
         ("CallrecKey", "Key", "+4930123456"),
+        ("CallrecVoicemail", "Voicemail", "+4930123456"),
+        ("CallrecVoicemail", "Voicemail", "4930123456/9999999999999999"),
+        ("CallrecProfile", "Code", "+4930123456"),
+        ("CallrecProfile", "Code", "4930123456" * 3),
+        ("CallrecProfile", "Code", ""),
     ],
 )
 def test_what_cannot_be_read_is_not_repeated(
@@ -357,6 +393,37 @@ def test_every_prompt_that_can_be_installed_can_be_reported(language: str, name:
     """Otherwise the `*` that a caller pressed is lost."""
     event = Translator((), lambda: NOW).consent(NOW, "1.1", f"opt_out/{language}/{name}/*/1/2/1")
     assert (event.language, event.prompt, event.key) == (language, name, "*")
+
+
+@pytest.mark.parametrize(("text", "line"), [("302/1795253426123", "302"), ("/1795253426123", None)])
+def test_voicemail(translator: Translator, text: str, line: str | None) -> None:
+    event = translator.translate(SAMPLES["CallrecVoicemail"] | {"Voicemail": text})
+    assert isinstance(event, e.VoicemailReached)
+    assert event.line == line
+    assert event.at == datetime.fromtimestamp(1795253426.123, UTC)
+
+
+def test_the_code_of_a_profile(translator: Translator) -> None:
+    event = translator.translate(SAMPLES["CallrecProfile"])
+    assert isinstance(event, e.ProfileDialled)
+    assert (event.who.line, event.code) == ("301", "42")
+
+
+@pytest.mark.parametrize(
+    ("channel", "helper"),
+    [
+        ("Local/s@callrec-told-0000000a;1", True),
+        ("Local/s@callrec-told-0000000a;2", True),
+        ("Local/hook@__func_periodic_hook_context__-0000000a;1", True),
+        ("Local/301@from-queue-0000000a;1", False),
+        ("Local/s@callrec-told-0000000a;1@from-internal-0000000b;1", False),
+        ("PJSIP/s@callrec-told-0000000a", False),
+    ],
+)
+def test_helper_channels_are_no_calls(translator: Translator, channel: str, helper: bool) -> None:
+    """What plays a notice, or the reminder tone, into a conversation is nobody's leg."""
+    event = translator.translate(SAMPLES["Newchannel"] | {"Channel": channel})
+    assert (event is None) is helper
 
 
 @pytest.mark.parametrize("key", list(Key))

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from callrec_pbx.catalogue import migrate
-from callrec_pbx.people.changes import Changes, changing
+from callrec_pbx.people.changes import Changes
+from callrec_pbx.policy.people import changing
 
 Change = Callable[[], AbstractContextManager[Changes]]
 

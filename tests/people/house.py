@@ -15,10 +15,10 @@ from callrec_pbx.domain.people import (
     User,
 )
 from callrec_pbx.domain.words import Device
-from callrec_pbx.people.changes import changing
 from callrec_pbx.people.kinds import KINDS, Thing
 from callrec_pbx.people.rows import TABLES, read
 from callrec_pbx.people.versions import POLICY_VERSION
+from callrec_pbx.policy.people import changing
 
 D = "default"
 ANNA = "anna@example.com"

@@ -7,9 +7,9 @@ from callrec_pbx.catalogue.people_models import Entity
 from callrec_pbx.domain.people import Tenant
 from callrec_pbx.domain.words import Switch
 from callrec_pbx.people.acknowledgement import acknowledge, acknowledgements
-from callrec_pbx.people.changes import changing
 from callrec_pbx.people.errors import PeopleError
 from callrec_pbx.people.load import load_people
+from callrec_pbx.policy.people import changing
 from tests.people.house import D, raw
 
 TEXT = {"text_version": "3", "text_sha256": "ab" * 32}

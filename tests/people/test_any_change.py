@@ -21,14 +21,15 @@ from callrec_pbx.domain.people import (
     Tenant,
     User,
 )
-from callrec_pbx.people.changes import Changes, changing
+from callrec_pbx.people.changes import Changes
 from callrec_pbx.people.errors import PeopleError
 from callrec_pbx.people.history import changes_of
-from callrec_pbx.people.importing import Status, import_table
+from callrec_pbx.people.importing import Status
 from callrec_pbx.people.kinds import KINDS, Thing
 from callrec_pbx.people.load import load_people
 from callrec_pbx.people.table import write_table
 from callrec_pbx.people.versions import current_version
+from callrec_pbx.policy.people import changing, import_table
 from tests.people.house import D, everything, raw
 
 QUICK = settings(
@@ -154,7 +155,7 @@ def _check(engine: Engine) -> None:
     with engine.begin() as connection:
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
         people = load_people(connection)
-    for line in people._endpoints.values():
+    for line in people.lines():
         assert not line.user or (line.tenant, line.user) in people.users
 
 

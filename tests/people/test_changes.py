@@ -20,12 +20,13 @@ from callrec_pbx.domain.people import (
     User,
 )
 from callrec_pbx.domain.words import Device, Switch
-from callrec_pbx.people.changes import Changes, changing
+from callrec_pbx.people.changes import Changes
 from callrec_pbx.people.errors import PeopleError
 from callrec_pbx.people.history import changes_of
 from callrec_pbx.people.kinds import KINDS, Key, Kind, Thing, changed
 from callrec_pbx.people.profiles import switch_profile, switches_after
 from callrec_pbx.people.versions import current_version, versions
+from callrec_pbx.policy.people import changing
 from tests.people.conftest import Change
 from tests.people.house import ANNA, HOUSE, D, build, everything, raw
 

@@ -7,13 +7,13 @@ from callrec_pbx.catalogue.people_models import Entity
 from callrec_pbx.domain.people import Ddi, Department, Line, Profile, Site, Tenant, User
 from callrec_pbx.domain.words import Device
 from callrec_pbx.people import importing
-from callrec_pbx.people.changes import changing
 from callrec_pbx.people.errors import PeopleError
-from callrec_pbx.people.importing import Report, Status, import_table
+from callrec_pbx.people.importing import Report, Status
 from callrec_pbx.people.kinds import KINDS
 from callrec_pbx.people.profiles import switch_profile
 from callrec_pbx.people.table import write_table
 from callrec_pbx.people.versions import current_version, versions
+from callrec_pbx.policy.people import changing, import_table
 from tests.people.house import ANNA, D, build, everything, raw
 
 USERS = """\

@@ -4,9 +4,9 @@ from sqlalchemy import Engine, event
 
 from callrec_pbx.catalogue.engine import reading
 from callrec_pbx.domain.people import Line, Profile, Tenant, User
-from callrec_pbx.people.changes import changing
 from callrec_pbx.people.load import load_people
 from callrec_pbx.people.profiles import switch_profile
+from callrec_pbx.policy.people import changing
 from tests.people.house import ANNA, HOUSE, D, build
 
 

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import Engine
 
 from callrec_pbx.domain.people import Profile, User
-from callrec_pbx.people.changes import changing
 from callrec_pbx.people.errors import PeopleError
 from callrec_pbx.people.load import load_people
 from callrec_pbx.people.profiles import (
@@ -17,6 +16,7 @@ from callrec_pbx.people.profiles import (
     switches_after,
 )
 from callrec_pbx.people.versions import current_version
+from callrec_pbx.policy.people import changing
 from tests.people.house import ANNA, D, build, raw
 
 

@@ -11,7 +11,6 @@ from sqlalchemy.dialects import postgresql
 from callrec_pbx.catalogue import migrate
 from callrec_pbx.catalogue.people_models import Entity, VersionKind
 from callrec_pbx.domain.people import Line, Site
-from callrec_pbx.people.changes import changing
 from callrec_pbx.people.history import changes_of
 from callrec_pbx.people.versions import (
     POLICY_VERSION,
@@ -21,6 +20,7 @@ from callrec_pbx.people.versions import (
     next_version,
     versions,
 )
+from callrec_pbx.policy.people import changing
 from tests.people.house import D, everything
 
 WRITERS = 4
@@ -30,7 +30,7 @@ WRITER = """
 import sys
 from callrec_pbx.catalogue.migrate import open_current
 from callrec_pbx.domain.people import Line
-from callrec_pbx.people.changes import changing
+from callrec_pbx.policy.people import changing
 url, name, each = sys.argv[1:]
 engine = open_current(url, busy_ms=60_000)
 sys.stdin.read()
@@ -56,7 +56,7 @@ def test_numbers_follow_each_other_and_keep_what_they_are_for(engine: Engine) ->
     with engine.begin() as connection:
         assert (first, second, current_version(connection)) == (2, 3, 3)
         newest, older, _ = versions(connection)
-        assert [one.version for one in versions(connection, VersionKind.POLICY)] == [2]
+        assert [one.version for one in versions(connection, [VersionKind.POLICY])] == [2]
         assert [one.version for one in versions(connection, limit=1)] == [3]
         assert find_version(connection, 2) == older
         assert find_version(connection, 9) is None

@@ -14,8 +14,8 @@ from callrec_pbx.domain.people import (
     User,
 )
 from callrec_pbx.domain.words import Device, Switch
-from callrec_pbx.people.changes import changing
 from callrec_pbx.people.rows import TENANT
+from callrec_pbx.policy.people import changing
 
 TENANT_OF_HOUSE = Tenant(
     "default",

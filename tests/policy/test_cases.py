@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from callrec_pbx.domain.people import Belonging, Tenant
 from callrec_pbx.domain.policy import CallInQuestion, Policy
+from callrec_pbx.domain.policy.rules import Window
+from callrec_pbx.domain.policy.schedule import Calendar
 from callrec_pbx.domain.policy.settings import BUILT_IN
 from callrec_pbx.domain.words import Direction, Mode, Outcome
+from callrec_pbx.policy import explaining
 from callrec_pbx.policy.cases import CallPart, CaseError, decide, parse_cases, question_of, run
 from callrec_pbx.policy.document import parse
 from callrec_pbx.policy.errors import PolicyFileError
@@ -86,10 +90,46 @@ def test_what_is_left_out_is_told_from_the_rest(
     )
 
 
-def test_the_trunk_of_an_outbound_call_is_not_known_before() -> None:
+def test_a_trunk_that_is_not_given_may_be_any() -> None:
     assert question_of(a_call(from_="301", to="+461"), people(), NOW).trunk is None
     assert question_of(a_call(from_="301", to="+461", trunk="t"), people(), NOW).trunk == "t"
-    assert question_of(a_call(from_="+461"), people(), NOW).trunk == ""
+    assert question_of(a_call(from_="+461"), people(), NOW).trunk is None
+    assert question_of(a_call(from_="+461", trunk="t"), people(), NOW).trunk == "t"
+    assert question_of(a_call(from_="301", to="302"), people(), NOW).trunk == ""
+
+
+@pytest.mark.parametrize("call", [{"from_": "+461", "to": "301"}, {"from_": "301", "to": "+461"}])
+def test_a_rule_of_a_trunk_may_match_in_both_directions(call: dict[str, str]) -> None:
+    text = parse("[[rule]]\nname = 'a'\nmode = 'always'\nconsent = 'opt_in'\ntrunk = 'one'", "p")
+    policy = compiled("7", text, people(), BUILT_IN, NOW.date())
+    question, decision = decide(policy, a_call(**call), NOW)
+    assert decision.rule == "a"
+    assert explaining.steps(question, decision, text)[-2].detail == (
+        "a: whether trunk is one is not known (--trunk)"
+    )
+    assert "rules that name a trunk may match" in explaining.remarks(question, people())[-1]
+    assert decide(policy, a_call(**call, trunk="two"), NOW)[1].rule == ""
+    question, decision = decide(policy, a_call(**call, trunk="one"), NOW)
+    assert decision.rule == "a"
+    assert explaining.remarks(question, people()) == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"to": "399"}, "399 is no line in people and places: it is taken for a direct number"),
+        ({"line": "399"}, "399 is no line in people and places: it has no user"),
+        ({"to": "301"}, ""),
+        ({"to": "+46812345"}, ""),
+        ({"to": "+46899999999"}, ""),
+        ({"to": "399", "line": "301"}, ""),
+    ],
+)
+def test_a_line_that_is_not_there_is_told(given: dict[str, str], said: str) -> None:
+    question = question_of(a_call(from_="+461", trunk="t", **given), people(), NOW)
+    found = explaining.remarks(question, people())
+    assert len(found) == bool(said)
+    assert said in "".join(found)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +213,7 @@ def test_cases_are_put_to_the_policy(policy: Policy) -> None:
 
 def test_a_case_is_decided_by_the_policy_itself(policy: Policy) -> None:
     (one, *_) = run(policy, parse_cases(CASES, FILE), NOW)
-    assert one.call == CallInQuestion(INBOUND, None, "", "support", ("+4670123",), "", NOW)
+    assert one.call == CallInQuestion(INBOUND, None, "", "support", ("+4670123",), None, NOW)
     assert policy.decide(one.call, every=True) == one.decision
 
 
@@ -197,6 +237,9 @@ EXPECT = "expect = { outcome = 'recorded' }\n"
         (CASE + EXPECT + "from = 1", ['case 1 "a" from = 1', "string"]),
         (CASE + EXPECT + "at = 2026-03-02", ['case 1 "a" at', "is not a time"]),
         (CASE + EXPECT + "at = 'now'", ['case 1 "a" at = "now"', "is not a time"]),
+        (CASE + EXPECT + "at = 0001-01-01T00:10:00", ["at", "is not in the years 1970 to 2999"]),
+        (CASE + EXPECT + "at = 9999-12-31T23:59:59Z", ["at", "is not in the years 1970 to 2999"]),
+        (CASE + EXPECT + "running = '1'", ['running = "1": is not a whole number']),
         (CASE + EXPECT + "running = -1", ['case 1 "a" running = -1']),
         (CASE + EXPECT + "direction = 'in'", ['"a" direction = "in"', "inbound"]),
         (CASE + EXPECT + CASE + EXPECT, ['case 2 "a" name', "case 1 has that name"]),
@@ -209,6 +252,78 @@ def test_a_bad_file_names_case_value_and_remedy(text: str, parts: list[str]) -> 
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("zone", ["Europe/Stockholm", "America/New_York"])
+@pytest.mark.parametrize("at", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+def test_the_first_and_the_last_day_of_all_are_decided_too(at: datetime, zone: str) -> None:
+    calendar = Calendar({}, ())
+    belonging = Belonging(tenant=Tenant("default", time_zone=zone))
+    night = Window(from_minute=22 * 60, to_minute=6 * 60)
+    assert calendar.is_open((night,), at, belonging) in (True, False)
+
+
 def test_a_case_about_nobody_is_named(policy: Policy) -> None:
     with pytest.raises(CaseError, match=r"case .a.: user 'x': there is none"):
         run(policy, parse_cases(CASE + EXPECT + "user = 'x'", FILE), NOW)
+
+
+DECOMPOSED = "Mu\u0308nchen"
+COMPOSED = "M\u00fcnchen"
+
+
+def test_names_are_compared_as_people_have_them() -> None:
+    (case,) = parse_cases(
+        f"""
+[[case]]
+name = "x"
+user = " Anna@Example.org"
+expect = {{ user = "ANNA@example.org", site = "{DECOMPOSED}", department = "{DECOMPOSED} " }}
+""",
+        FILE,
+    )
+    assert case.call.user == "anna@example.org"
+    assert case.expected == {
+        "user": "anna@example.org", "site": COMPOSED, "department": COMPOSED,
+    }  # fmt: skip
+    text = parse(
+        f"""
+[[site]]
+name = "{DECOMPOSED}"
+[[department]]
+name = " {DECOMPOSED}"
+tenant = "{DECOMPOSED}"
+[[holiday]]
+date = 2026-12-24
+sites = "{DECOMPOSED}"
+[[rule]]
+name = "{DECOMPOSED}"
+site = "{DECOMPOSED}"
+department = "{DECOMPOSED}*"
+tenant = "?{DECOMPOSED}"
+profile = "{DECOMPOSED}"
+user = ["{DECOMPOSED}@X.se ", "*@EXAMPLE.org"]
+mode = "never"
+""",
+        FILE,
+    )
+    assert [(place.tenant, place.name) for place in text.places] == [
+        ("", COMPOSED), (COMPOSED, COMPOSED),
+    ]  # fmt: skip
+    assert text.holidays[0].sites == (COMPOSED,)
+    rule = text.rules[0]
+    assert (rule.name, rule.site, rule.department, rule.tenant, rule.profile) == (
+        COMPOSED, (COMPOSED,), (f"{COMPOSED}*",), (f"?{COMPOSED}",), (COMPOSED,),
+    )  # fmt: skip
+    assert rule.user == (f"{COMPOSED.lower()}@x.se", "*@example.org")
+
+
+@pytest.mark.parametrize("name", ["x", "n" * 120])
+def test_a_case_has_a_name(name: str) -> None:
+    (case,) = parse_cases(f"[[case]]\nname='{name}'\nexpect={{rule='r'}}", FILE)
+    assert case.name == name
+
+
+@pytest.mark.parametrize("name", ["", " ", "n" * 121])
+def test_a_case_without_a_name_is_refused(name: str) -> None:
+    with pytest.raises(PolicyFileError, match="is not a name for a case; use 1 to 120") as raised:
+        parse_cases(f"[[case]]\nname='{name}'\nexpect={{rule='r'}}", FILE)
+    assert "name for a rule" not in str(raised.value)

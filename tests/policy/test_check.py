@@ -1,7 +1,7 @@
 """What the check of a policy warns of, and what it does not."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from callrec_pbx.domain.people import (
     User,
 )
 from callrec_pbx.domain.policy import CallInQuestion, Policy
-from callrec_pbx.domain.policy.rules import Place, PolicyText, Rule
+from callrec_pbx.domain.policy.rules import Holiday, Place, PolicyText, Rule
 from callrec_pbx.domain.policy.settings import BUILT_IN, SUPPRESS, Settings
 from callrec_pbx.domain.words import ConsentMode, Direction, Mode, Switch
 from callrec_pbx.numbers import Numbers
@@ -381,7 +381,25 @@ def test_a_name_that_is_not_there(criterion: str, there: str, absent: str) -> No
 def test_settings_of_a_place_that_is_not_there() -> None:
     gone = Place("department", "acme", "Gone", Settings())
     (found,) = warnings_of(rule(), places=(gone, SALES, BERLIN, COMPANY))
-    assert "department Gone" in found.what
+    assert "of department acme/Gone, which does not exist" in found.what
+    assert (found.kind, found.severity) == ("unknown_name", Severity.SERIOUS)
+
+
+def test_holidays_of_a_place_that_is_not_there() -> None:
+    day = date(2026, 12, 24)
+    text = PolicyText(
+        rules=(rule(),),
+        holidays=(
+            Holiday(day, "", "acme", ("Berlin", "Gone")),
+            Holiday(day, "", "", ("Stockholm", "Lost")),
+            Holiday(day, "", "beta", ("Berlin",)),
+        ),
+    )
+    found = check(text, HOUSE, Numbers(), book(), at=NOW)
+    assert [one.what.split(" of ")[1].split(",")[0] for one in found] == [
+        "site acme/Gone", "site Lost", "tenant beta",
+    ]  # fmt: skip
+    assert {one.severity for one in found} == {Severity.SERIOUS}
 
 
 def test_a_site_without_a_country() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 import pytest
 from hypothesis import given
 
+from callrec_pbx.config.explain import _remedy
 from callrec_pbx.domain.policy.rules import Holiday, Place, PolicyText, Rule, Window
 from callrec_pbx.domain.policy.settings import Settings, names
 from callrec_pbx.domain.words import (
@@ -257,6 +258,21 @@ WHEN = RULE + "[[rule.when]]\n"
     ("text", "parts"),
     [
         ("a = 1\n[[rule]\nb = 1", ["is not TOML", "line 2"]),
+        ("rule = " + "[" * 3000, ["more than 20 deep", "is closed"]),
+        ("rule" + ".a" * 3000 + " = 1", ["rule: has lists or tables", "more than 20 deep"]),
+        (f"[[rule]]\nreminder_s = {'1' * 5000}", ["reminder_s = 1111", "5000 digits (line 2)"]),
+        (f"[[rule]]\nreminder_s = 0x{'1' * 5000}", ["rule.reminder_s = 0x111", "beyond 64 bits"]),
+        ("rule = 'x'", ['rule = "x": is not a list of tables; write [[rule]]']),
+        ("rule = [1]", ["rule = 1: is not a list of tables; write [[rule]]"]),
+        (RULE + "when = 1", ['rule 1 "a" when = 1: is not a list', "write [[rule.when]]"]),
+        (RULE + "[rule.when]", ["write [[rule.when]], not [rule.when]"]),
+        (RULE + "queue = 5", ['"a" queue = 5: is neither a text nor a list', "such as sales"]),
+        (RULE + "resume_after_s = '120'", ['resume_after_s = "120": is not a whole number']),
+        (RULE + "resume_after_s = 120.0", ["resume_after_s = 120.0: is not a whole number"]),
+        (RULE + "retention_days = 30.0", ["retention_days = 30.0: is not a number of days"]),
+        (RULE + "retention_days = '30'", ['retention_days = "30": is not a number of days']),
+        (RULE + "reminder_s = '15'", ['reminder_s = "15": is not a whole number']),
+        (RULE + "valid_from = 0001-01-01T00:00:00+10:00", ["end of all dates", "leave it out"]),
         ("bogus = 1", ["bogus: there is no such setting", "known are excluded_numbers, tenant"]),
         ("[[rules]]\nname = 'a'", ["rules: there is no such setting", "did you mean rule?"]),
         ("[rule]\nname = 'a'", ["rule", "[[rule]]"]),
@@ -280,11 +296,11 @@ WHEN = RULE + "[[rule.when]]\n"
         (RULE + "user = ' '", ['"a" user', "printable"]),
         (RULE + "device = 'fax'", ['"a" device = "fax"', "desk, softphone, mobile, other"]),
         (RULE + "directon = 'x'", ['"a" directon', "direction?"]),
-        (RULE + "whisper = 'no'", ['rule 1 "a" whisper = "no"']),
+        (RULE + "whisper = 'no'", ['rule 1 "a" whisper = "no": is neither true nor false']),
         (RULE + "announcement = 'Acme!'", ['"a" announcement = "Acme!"', "such as acme"]),
         (RULE + "valid_from = 2026-03-01T08:00:00", ['"a" valid_from', "zone", "+01:00"]),
         (RULE + "valid_from = 'soon'", ['"a" valid_from = "soon"', "date"]),
-        (RULE + "valid_to = 9999-12-31", ['"a" valid_to', "date"]),
+        (RULE + "valid_to = 9999-12-31", ['"a" valid_to', "end of all dates", "leave it out"]),
         (RULE + "valid_from = 2026-03-02\nvalid_to = 2026-03-01", ['"a" valid_to', "not after"]),
         (WHEN + "days = []", ['rule 1 "a" when 1 days', "names no day"]),
         (WHEN + "days = ['mon', 'x']", ['rule 1 "a" when 1 days', "'x'", "mon-fri"]),
@@ -314,6 +330,18 @@ def test_a_bad_value_names_file_place_value_and_remedy(text: str, parts: list[st
     assert "; " in said
     for part in parts:
         assert part in said
+
+
+def test_no_error_message_stumbles_over_its_own_words() -> None:
+    models = (Document, RulePart, SettingsPart)
+    for model in models:
+        for name, field in model.model_fields.items():
+            said = str(_remedy(field, ""))
+            assert not re.match(r"give the (the|what|who|how|where|whether|its) ", said), name
+
+
+def test_a_byte_order_mark_is_left_out() -> None:
+    assert read("\ufeff" + RULE).rules[0].name == "a"
 
 
 def test_all_problems_are_told_at_once() -> None:

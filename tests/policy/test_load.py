@@ -118,6 +118,28 @@ def test_a_country_without_known_holidays_has_none() -> None:
     assert [entry["event"] for entry in logged] == ["holidays_not_known"]
 
 
+def test_settings_of_places_that_are_not_there_are_told_once_per_version(engine: Engine) -> None:
+    furnish(engine)
+    text = parse("[[site]]\nname='Berlin'\ntenant='default'\nconsent='opt_in'", "policy.toml")
+    version = store.save(engine, text, "anna").version
+    with structlog.testing.capture_logs() as logged:
+        before = load_policy(engine, BUILT_IN, TODAY).policy
+    assert logged == []
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE site SET name = 'Bonn' WHERE name = 'Berlin'")
+    with structlog.testing.capture_logs() as logged:
+        policy = load_policy(engine, BUILT_IN, TODAY).policy
+        load_policy(engine, BUILT_IN, TODAY, policy)
+    (entry,) = logged
+    assert entry["event"] == "policy_names_missing_places"
+    assert (entry["log_level"], entry["version"]) == ("warning", version)
+    assert entry["names"] == ("site Berlin",)
+    store.save(engine, replace(text, excluded_numbers=("+461",)), "anna")
+    with structlog.testing.capture_logs() as logged:
+        load_policy(engine, BUILT_IN, TODAY, before)
+    assert [entry["version"] for entry in logged] == [version + 1]
+
+
 def test_a_version_that_cannot_be_read_is_named(engine: Engine) -> None:
     version = store.save(engine, TEXT, "anna").version
     with engine.begin() as connection:

@@ -7,11 +7,14 @@ import sys
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat
 
-from callrec_pbx.numbers import LONGEST, Numbers
+from callrec_pbx import numbers as module
+from callrec_pbx.dialled import LONGEST
+from callrec_pbx.domain.policy.numbers import readings
+from callrec_pbx.numbers import Numbers
 
 numbers = Numbers()
 
@@ -143,6 +146,88 @@ def test_a_hidden_caller_id_hides_no_number() -> None:
         assert SWEDISH in numbers.spellings(dialled, "SE", "0")
 
 
+@pytest.mark.parametrize(
+    ("dialled", "country", "prefix", "meant"),
+    [
+        ("*672125551234", "US", "", "+12125551234"),
+        ("*6712125551234", "US", "", "+12125551234"),
+        ("*822125551234", "US", "", "+12125551234"),
+        ("11672125551234", "US", "", "+12125551234"),
+        ("*70*6712125551234", "US", "", "+12125551234"),
+        ("9*672125551234", "US", "9", "+12125551234"),
+        ("*67912125551234", "US", "9", "+12125551234"),
+        ("14102079460958", "GB", "", "+442079460958"),
+        ("147002079460958", "GB", "", "+442079460958"),
+        ("14100442079460958", "GB", "", "+442079460958"),
+        ("1840312345678", "JP", "", "+81312345678"),
+        ("186 03-1234-5678", "JP", "", "+81312345678"),
+        ("18310412345678", "AU", "", "+61412345678"),
+        ("0197021234567", "NZ", "", "+6421234567"),
+        ("067612345678", "ES", "", "+34612345678"),
+        ("#31##0701234567", "SE", "", SWEDISH),
+        ("310701234567", "SE", "", SWEDISH),
+        ("*310701234567", "SE", "", SWEDISH),
+        ("31+46701234567", "SE", "", SWEDISH),
+        ("*31#0046701234567#", "SE", "", SWEDISH),
+        ("*31#+46701234567", "", "", SWEDISH),
+    ],
+)
+def test_what_follows_a_service_code_is_found(
+    dialled: str, country: str, prefix: str, meant: str
+) -> None:
+    assert meant in numbers.spellings(dialled, country, prefix)
+
+
+@pytest.mark.parametrize(
+    "more", ["#", "w12", "W", "p12", ",12", ",,1#", "*11#", ";ext=12", "phone-context+46", "12"]
+)
+def test_what_follows_a_number_is_no_part_of_it(more: str) -> None:
+    for dialled in ("0701234567", "0046701234567", "*31#0701234567", "00701234567"):
+        assert SWEDISH in numbers.spellings(dialled + more, "SE", "0"), dialled
+
+
+def test_a_number_that_exists_is_not_taken_for_a_service_code_and_another() -> None:
+    # 0141 is Glasgow, and 0121 Birmingham.
+    for number in ("01412345678", "01212345678", "+441412345678"):
+        found = numbers.spellings(number, "GB")
+        assert {one for one in found if one.startswith("+")} == {"+44" + found[0][3:]}
+
+
+@pytest.mark.parametrize(
+    ("number", "country", "prefix", "expected"),
+    [
+        ("3212345678", "US", "", ("3212345678", "+13212345678")),
+        ("46701234567", "DE", "", ("46701234567", SWEDISH)),
+        ("004612345678", "DE", "0", ("004612345678", "+494612345678")),
+        ("070-123 45 67", "SE", "", ("070-123 45 67", SWEDISH)),
+        ("0701234567w12", "SE", "", ("0701234567w12", SWEDISH)),
+        ("#31#0701234567", "SE", "", ("#31#0701234567", SWEDISH)),
+        ("*672125551234", "US", "", ("*672125551234", "+12125551234")),
+        ("14102079460958", "GB", "", ("14102079460958", "+442079460958")),
+        (SWEDISH, "", "", (SWEDISH,)),
+        ("0112", "SE", "0", ("0112", "112")),
+        ("*67911", "US", "", ("*67911", "911")),
+        ("sip:1001@pbx", "SE", "", ("sip:1001@pbx", "1001")),
+        ("alice", "SE", "", ("alice",)),
+        ("", "SE", "", ("",)),
+        ("9" * (LONGEST + 1), "SE", "", ("9" * (LONGEST + 1),)),
+    ],
+)
+def test_only_the_likeliest_reading(
+    number: str, country: str, prefix: str, expected: tuple[str, ...]
+) -> None:
+    found = numbers.likely(number, country, prefix)
+    assert found[0] == number
+    assert set(expected) <= set(found)
+    assert len([one for one in found if one.startswith("+")]) <= 1
+    assert set(found) <= set(numbers.spellings(number, country, prefix))
+
+
+def test_a_number_of_florida_is_none_of_belgium() -> None:
+    assert "+3212345678" in numbers.spellings("3212345678", "US"), "one too many is excluded"
+    assert "+3212345678" not in numbers.likely("3212345678", "US"), "no rule speaks of it"
+
+
 def test_without_a_country_the_plus_may_be_written_in_any_way() -> None:
     plain = set(numbers.spellings(SWEDISH, ""))
     for number in ("46701234567", "0046701234567", "01146701234567"):
@@ -234,6 +319,13 @@ def test_any_text_has_a_reading_and_reading_it_again_changes_nothing(
     for found in (numbers.country_of(number, country), *numbers.countries_of(number, country)):
         assert found == "" or found[:2].isalpha()
 
+    likely = numbers.likely(number, country, prefix)
+    assert likely[0] == number
+    assert len(likely) <= 3
+    assert numbers.patterns_e164(number, (country, "SE")) == tuple(
+        dict.fromkeys(numbers.pattern_e164(number, one) for one in (country, "SE"))
+    )
+
 
 @st.composite
 def existing_numbers(draw: st.DrawFn) -> phonenumbers.PhoneNumber:
@@ -299,8 +391,53 @@ def test_a_listener_does_not_carry_the_places_of_area_codes() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+@given(
+    st.from_regex(r"(\+|00?|)[0-9]{1,17}", fullmatch=True)
+    | st.builds(
+        "{}{}".format,
+        st.sampled_from(["0", "+460", "+46", "+11", "+390", "+7", "+78"]),
+        st.from_regex(r"[1-9][0-9]{6,9}", fullmatch=True),
+    ),
+    ANY_COUNTRY,
+)
+@example("+11212555012", "")
+@example("+46070123456", "")
+@example("0701234567", "IT")
+def test_a_plain_pattern_is_read_as_the_library_would(pattern: str, country: str) -> None:
+    assert numbers.pattern_e164(pattern, country) == numbers.e164(pattern, country)
+
+
+def test_a_longer_list_is_read_without_reading_again_what_was_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = [f"08-44{number:05}" for number in range(100)]
+    before = readings(listed, ["SE", "DE", "GB"], numbers)
+    read: list[str] = []
+    pattern = module._pattern
+
+    def counted(text: str, region: str) -> str:
+        read.append(text)
+        return pattern(text, region)
+
+    monkeypatch.setattr(module, "_pattern", counted)
+    after = readings([*listed, "08-4499999"], ["SE", "DE", "GB"], numbers)
+    assert set(read) == {"08-4499999"}
+    assert after > before
+
+
+def test_plain_numbers_need_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 100 000 excluded numbers and 20 countries it would take minutes."""
+    monkeypatch.setattr(phonenumbers, "parse", lambda *_: pytest.fail("parsed"))
+    assert readings([SWEDISH, "0701239999"], ["SE", "DE", "DK"], numbers) == {
+        SWEDISH,
+        "0701239999",
+        "+46701239999",
+        "+49701239999",
+    }
+
+
 def test_the_domain_can_use_it() -> None:
-    from callrec_pbx.domain.policy.numbers import NumberList, readings  # noqa: PLC0415
+    from callrec_pbx.domain.policy.numbers import NumberList  # noqa: PLC0415
 
     listed = NumberList(readings(["070-123 45 67", "+4580*"], ["SE", "DK"], numbers))
     for number in ("+46 70 123 45 67", "0046701234567", "0701234567", "00701234567", "+4580123456"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from callrec_pbx.domain.policy.patterns import compiled
+from callrec_pbx.domain.patterns import compiled
 from callrec_pbx.domain.policy.rules import Rule, Window
 from callrec_pbx.domain.words import Device, Direction, Mode
 from callrec_pbx.numbers import Numbers

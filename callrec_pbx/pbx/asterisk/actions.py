@@ -2,19 +2,29 @@
 
 from dataclasses import dataclass
 
-from callrec_pbx.domain.commands import AnswerKey, AnswerOffer
+from callrec_pbx.audio import stereo
+from callrec_pbx.domain.commands import AnswerKey, AnswerOffer, SwitchProfile, TellParties
 
 Action = tuple[str, dict[str, str]]
 
 SNAPSHOT_VARIABLES = (
     "CALLREC_OFFER",
     "CALLREC_CONSENT",
+    "CALLREC_VOICEMAIL",
     "CALLREC_STOPPED",
     "MIXMONITOR_FILENAME",
     "CALLREC_MONITOR",
     "CALLREC_REMINDER",
+    "CALLREC_STEREO",
 )
 """Channel variables that `Status` is asked for after a (re)connect."""
+
+
+TELL_KEY = "D"
+"""The in-call key by which the listener itself has a leg's dialplan tell the parties something.
+
+No phone has it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ class Monitor:
 def answer_offer(command: AnswerOffer) -> Action:
     """All variables in one action; the one that the dialplan waits for is the last."""
     values = {
-        "__CALLREC_ASK": command.ask.value,
+        "__CALLREC_ASK": "refused" if command.refused else command.ask.value,
         "__CALLREC_CALLEE_ASK": command.ask_callee.value,
         "__CALLREC_CALLEE": command.callee.value,
         "__CALLREC_PROMPT": command.prompt,
@@ -49,9 +59,33 @@ def answer_offer(command: AnswerOffer) -> Action:
 
 def answer_key(command: AnswerKey) -> Action:
     """Let the waiting key subroutine go on."""
-    prompt = f"callrec/{command.language}/{command.prompt}" if command.prompt else ""
-    values = {"CALLREC_KEY_PROMPT": prompt, "CALLREC_KEY_RESULT": command.result.value}
+    values = {
+        "CALLREC_KEY_PROMPT": _sound(command.language, command.prompt),
+        "CALLREC_TELL": _sound(command.language, command.tell),
+        "CALLREC_KEY_RESULT": command.result.value,
+    }
     return _set_all(command.channel, values)
+
+
+def answer_profile(command: SwitchProfile, prompt: str) -> Action:
+    """Let the waiting phone hear what came of the code."""
+    value = _sound(command.language, prompt)
+    return set_variable(command.channel, "CALLREC_PROFILE_PROMPT", value)
+
+
+def prepare_to_tell(command: TellParties) -> Action:
+    """Note on the leg what its parties are to hear."""
+    value = _sound(command.language, command.prompt)
+    return set_variable(command.channel, "CALLREC_TELL", value)
+
+
+def tell(channel: str) -> Action:
+    """Press `TELL_KEY` as if its phone had: that needs no right to originate calls."""
+    return "PlayDTMF", {"Channel": channel, "Digit": TELL_KEY, "Receive": "true"}
+
+
+def _sound(language: str, prompt: str) -> str:
+    return f"callrec/{language}/{prompt}" if prompt else ""
 
 
 def _set_all(channel: str, values: dict[str, str]) -> Action:
@@ -63,9 +97,19 @@ def _set_all(channel: str, values: dict[str, str]) -> Action:
     }
 
 
-def start(channel: str, path: str, reminder_s: int, append: bool = False) -> Action:
-    """MixMonitor without its third argument, a shell command, which is never used."""
+def start(
+    channel: str, path: str, reminder_s: int, append: bool = False, sides: bool = False
+) -> Action:
+    """MixMonitor without its third argument, a shell command, which is never used.
+
+    With `sides` it writes both directions apart too, each as long as the mixed file. (Its option
+    `D` writes two channels at once, but half of what is said where a codec has more than 8 kHz.)
+
+    Source: seen on Asterisk 22.10.1 with G.711 and G.722; app_mixmonitor's help.
+    """
     options = "i(CALLREC_MONITOR)" + (f"B({reminder_s})" if reminder_s else "")
+    if sides:
+        options += "r({})t({})".format(*stereo.sides(path))
     options += "a" if append else ""
     return "MixMonitor", {"Channel": channel, "File": path, "Options": options}
 
@@ -74,6 +118,11 @@ def tag(channel: str, recording_id: str, reminder_s: int) -> Action:
     """Note on the channel what is recorded, for CDRs, for people, and for a listener to come."""
     values = {"CALLREC_RECORDING": recording_id, "CALLREC_REMINDER": str(reminder_s)}
     return _set_all(channel, values)
+
+
+def note_sides(channel: str, path: str) -> Action:
+    """Note which file has its sides written too, for a listener to come; before the start."""
+    return set_variable(channel, "CALLREC_STEREO", path)
 
 
 def mute(monitor: Monitor, on: bool) -> Action:

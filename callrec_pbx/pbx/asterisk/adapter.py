@@ -8,22 +8,42 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from callrec_pbx.domain.commands import AnswerKey, AnswerOffer, HangUpCall
-from callrec_pbx.domain.events import Event, KeyPressed, LegSeen, RecordingStopped
+from callrec_pbx.domain.commands import (
+    AnswerKey,
+    AnswerOffer,
+    HangUpCall,
+    SwitchProfile,
+    TellParties,
+)
+from callrec_pbx.domain.events import (
+    Event,
+    KeyPressed,
+    LegSeen,
+    ProfileDialled,
+    RecordingStopped,
+)
 from callrec_pbx.domain.facts import RecordingFacts
 from callrec_pbx.pbx.asterisk import actions
 from callrec_pbx.pbx.asterisk.actions import Action, Monitor
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.asterisk.link import AmiLink, Reply
 from callrec_pbx.pbx.asterisk.monitors import PATCHED, Monitors
-from callrec_pbx.pbx.asterisk.translate import Translator
-from callrec_pbx.pbx.errors import LinkDownError, MalformedMessageError
+from callrec_pbx.pbx.asterisk.translate import MENU_ANSWERS, Translator, is_helper
+from callrec_pbx.pbx.errors import ActionFailedError, LinkDownError, MalformedMessageError
 from callrec_pbx.pbx.interface import OnEvents, Seen
 
 log = structlog.get_logger(__name__)
 
+HAS_KEYS = "CALLREC_KEYS"
+"""Channel variable of a leg that has the in-call keys."""
+
+
 HEARTBEAT = "CALLREC_HEARTBEAT"
 """Global variable with the time (s, by Asterisk's clock) at which somebody listened last."""
+
+
+PROFILE_WAIT_S = 2.0
+"""How long the dialplan waits for a profile to be switched, before it says that it failed."""
 
 
 BOOT_S = 5.0
@@ -76,8 +96,11 @@ class Asterisk:
                 self.unread[name or "?"] += 1
                 log.warning("pbx_event_malformed", pbx_event=name, reason=str(error))
                 continue
-            if isinstance(event, KeyPressed) and self._is_too_late(event):
+            if isinstance(event, KeyPressed) and self._is_too_late(event.at, self._wait_s):
                 log.warning("key_too_late", leg=event.leg, key=event.key.value)
+                continue
+            if isinstance(event, ProfileDialled) and self._is_too_late(event.at, PROFILE_WAIT_S):
+                log.warning("profile_too_late", leg=event.who.leg)
                 continue
             if event is not None:
                 found.append(event)
@@ -92,10 +115,9 @@ class Asterisk:
         if uptime.isdecimal():
             self._uptime_s = float(uptime)
 
-    def _is_too_late(self, event: KeyPressed) -> bool:
-        """Whether the dialplan has given up waiting and carried the key out by itself."""
-        age_s = time.time() + self._clock_ahead_s - event.at.timestamp()
-        return age_s > self._wait_s
+    def _is_too_late(self, at: datetime, wait_s: float) -> bool:
+        """Whether the dialplan has given up waiting and gone on by itself."""
+        return time.time() + self._clock_ahead_s - at.timestamp() > wait_s
 
     def _closed(self, leg: str) -> None:
         self._on_events([RecordingStopped(datetime.now(UTC), leg)])
@@ -144,6 +166,7 @@ class Asterisk:
         messages = await self._link.listing(
             "Status", "StatusComplete", Variables=",".join(actions.SNAPSHOT_VARIABLES)
         )
+        messages = [m for m in messages if not is_helper(m.get("Channel", ""))]
         holding = await self._holding_bridges()
         legs = []
         for message in messages:
@@ -183,6 +206,7 @@ class Asterisk:
         created_at = _from_leg_id(who.leg) or now - timedelta(seconds=age_s)
         offer = variables.get("CALLREC_OFFER", "")
         consent = variables.get("CALLREC_CONSENT", "")
+        message_left = variables.get("CALLREC_VOICEMAIL", "")
         bridge = message.get("BridgeID", "")
         # `key/file`: the file that the dialplan stopped by itself; a later one may be running.
         stopped_by, _, stopped = variables.get("CALLREC_STOPPED", "").partition("/")
@@ -191,12 +215,15 @@ class Asterisk:
             monitor = Monitor(who.channel, variables["CALLREC_MONITOR"])
             reminder = variables.get("CALLREC_REMINDER", "")
             reminder_s = int(reminder) if reminder.isdecimal() else 0
-            self._monitors.adopt(who.leg, monitor, monitored, reminder_s)
-        offered = reported = None
+            sides = bool(monitored) and variables.get("CALLREC_STEREO") == monitored
+            self._monitors.adopt(who.leg, monitor, monitored, reminder_s, sides)
+        offered = reported = voicemail = None
         try:
             # The consent first: it must not be lost with an offer that cannot be read.
-            reported = self._translator.consent(now, who.leg, consent) if consent else None
+            if consent not in MENU_ANSWERS:  # which the offer has
+                reported = self._translator.consent(now, who.leg, consent)
             offered = self._translator.offer(created_at, who, offer) if offer else None
+            voicemail = self._translator.voicemail(who, message_left) if message_left else None
         except MalformedMessageError as error:
             log.warning("pbx_variable_malformed", leg=who.leg, reason=str(error))
         return LegSeen(
@@ -206,6 +233,7 @@ class Asterisk:
             holding=bridge in holding,
             offer=offered,
             consent=reported,
+            voicemail=voicemail,
             recording=recordings.get(monitored, ""),
             offline_pause=bool(stopped_by) and stopped == monitored,
             offline_discard=stopped_by == "discard",
@@ -218,6 +246,19 @@ class Asterisk:
     async def answer_key(self, command: AnswerKey) -> None:
         """Set the variables that the key subroutine waits for."""
         await self._do(actions.answer_key(command))
+
+    async def answer_profile(self, command: SwitchProfile, prompt: str) -> None:
+        """Set the variable that the dialled code waits for."""
+        await self._do(actions.answer_profile(command, prompt))
+
+    async def tell(self, command: TellParties) -> None:
+        """Have the leg's own dialplan play it to everybody in its conversation."""
+        reply = await self._do(("Getvar", {"Channel": command.channel, "Variable": HAS_KEYS}))
+        if reply.get("Value", "") != "1":
+            # The digit would go through to the other party.
+            raise ActionFailedError("the leg has no in-call keys")
+        await self._do(actions.prepare_to_tell(command))
+        await self._do(actions.tell(command.channel))
 
     async def start(self, recording: RecordingFacts, path: str, reminder_s: int) -> None:
         """MixMonitor; the recording's id goes onto the channel, for CDRs and for people."""

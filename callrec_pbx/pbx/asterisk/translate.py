@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from callrec_pbx.domain import events
-from callrec_pbx.domain.words import ConsentMode, Direction, Key, LegKind
+from callrec_pbx.domain.words import Consent, ConsentMode, Direction, Key, LegKind
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.errors import MalformedMessageError
 
@@ -15,6 +15,17 @@ _REPORT = re.compile(
     r"(announce|opt_out|opt_in)/([A-Za-z0-9-]{0,20})/([a-z0-9_]{0,40})/([0-9*#]?)"
     r"/(\d{1,16})/(\d{1,16})/([01])"
 )
+_VOICEMAIL = re.compile(r"([0-9A-Za-z_+*.-]{0,80})/(\d{1,16})")
+_CODE = re.compile(r"[0-9]{1,20}")
+_HELPER = re.compile(r"Local/(?:s@callrec-told|hook@__func_periodic_hook_context__)-[0-9a-f]+;[12]")
+
+MENU_ANSWERS = {"": None, "accepted": Consent.ACCEPTED, "declined": Consent.DECLINED}
+"""What the administrator's own menu may have put into `CALLREC_CONSENT`."""
+
+
+def is_helper(channel: str) -> bool:
+    """Whether a channel only plays a notice, or the reminder tone, into a conversation."""
+    return channel.startswith("Local/") and _HELPER.fullmatch(channel) is not None
 
 
 class Translator:
@@ -45,6 +56,8 @@ class Translator:
             "CallrecWhisper": self._whisper,
             "CallrecKey": self._key,
             "CallrecStopped": self._stopped,
+            "CallrecVoicemail": self._voicemail,
+            "CallrecProfile": self._profile,
         }
 
     def translate(self, message: Message) -> events.Event | None:
@@ -57,7 +70,9 @@ class Translator:
         if name == "UserEvent":
             name = _header(message, "UserEvent")
         handler = self._handlers.get(name)
-        return handler(message) if handler is not None else None
+        if handler is None or is_helper(message.get("Channel", "")):
+            return None
+        return handler(message)
 
     def at(self, message: Message) -> datetime:
         """When it happened, by Asterisk's own clock where it says so."""
@@ -70,7 +85,7 @@ class Translator:
             raise _unreadable("Timestamp", stamp, "time") from None
 
     def kind(self, channel: str) -> tuple[LegKind, str]:
-        """What stands behind a channel, and the line's name.
+        """What stands behind a channel, and the endpoint.
 
         `PJSIP/301-0000002a` is endpoint `301`; a `Local/…` channel or a conference announcer is
         neither a line nor an outside party.
@@ -82,7 +97,7 @@ class Translator:
             if not slash or technology not in _LINE_TECHNOLOGIES:
                 known = (LegKind.OTHER, "")
             elif any(fnmatchcase(endpoint, pattern) for pattern in self._trunks):
-                known = (LegKind.OUTSIDE, "")
+                known = (LegKind.OUTSIDE, endpoint)
             else:
                 known = (LegKind.LINE, endpoint)
             if len(self._kinds) > 100_000:  # noqa: PLR2004 - hostile endpoint names must not pile up
@@ -93,15 +108,16 @@ class Translator:
     def who(self, message: Message) -> events.Who:
         """The channel that a message speaks of."""
         channel = _header(message, "Channel")
-        kind, line = self.kind(channel)
+        kind, endpoint = self.kind(channel)
         return events.Who(
             leg=_header(message, "Uniqueid"),
             channel=channel,
             ref=_header(message, "Linkedid"),
             kind=kind,
-            line=line,
+            line=endpoint if kind is LegKind.LINE else "",
             number=_known(message.get("CallerIDNum", "")),
             name=_known(message.get("CallerIDName", "")),
+            trunk=endpoint if kind is LegKind.OUTSIDE else "",
         )
 
     def _newchannel(self, message: Message) -> events.Event:
@@ -151,16 +167,21 @@ class Translator:
         return self.offer(self.at(message), self.who(message), _header(message, "Offer"))
 
     def offer(self, at: datetime, who: events.Who, text: str) -> events.CallOffered:
-        """Read `direction/line/ddi/queue/dialled`, as the dialplan reports and keeps it."""
+        """Read `direction/line/ddi/queue/dialled/menu`, as the dialplan reports and keeps it."""
         parts = text.split("/")
-        if len(parts) != 5:  # noqa: PLR2004
-            raise _unreadable("Offer", text, "offer: not five parts")
-        direction, line, ddi, queue, dialled = parts
+        if len(parts) == 5:  # noqa: PLR2004 - a channel of before the last upgrade
+            parts.append("")
+        if len(parts) != 6:  # noqa: PLR2004
+            raise _unreadable("Offer", text, "offer: not six parts")
+        direction, line, ddi, queue, dialled, menu = parts
+        if menu not in MENU_ANSWERS:
+            raise _unreadable("Offer", text, "offer: no answer of a menu")
         try:
             where = Direction(direction)
         except ValueError:
             raise _unreadable("Offer", text, "offer: no direction") from None
-        return events.CallOffered(at, who, where, line or None, ddi, queue, dialled)
+        said = MENU_ANSWERS[menu]
+        return events.CallOffered(at, who, where, line or None, ddi, queue, dialled, said)
 
     def _unanswered(self, message: Message) -> events.Event:
         return events.OfferUnanswered(self.at(message), _header(message, "Uniqueid"))
@@ -193,6 +214,26 @@ class Translator:
 
     def _whisper(self, message: Message) -> events.Event:
         return events.WhisperPlayed(self.at(message), _header(message, "Uniqueid"))
+
+    def _voicemail(self, message: Message) -> events.Event:
+        return self.voicemail(self.who(message), _header(message, "Voicemail"))
+
+    def voicemail(self, who: events.Who, text: str) -> events.VoicemailReached:
+        """Read `line/at`, as the dialplan reports and keeps it; the time is ms since the epoch."""
+        match = _VOICEMAIL.fullmatch(text)
+        if match is None:
+            raise _unreadable("Voicemail", text, "voicemail")
+        try:
+            at = _from_ms(match[2])
+        except (ValueError, OverflowError, OSError):
+            raise _unreadable("Voicemail", text, "voicemail: no time in ms") from None
+        return events.VoicemailReached(at, who, match[1] or None)
+
+    def _profile(self, message: Message) -> events.Event:
+        code = _header(message, "Code")
+        if not _CODE.fullmatch(code):
+            raise _unreadable("Code", code, "code of a profile")
+        return events.ProfileDialled(self.at(message), self.who(message), code)
 
     def _key(self, message: Message) -> events.Event:
         text = _header(message, "Key")
