@@ -16,7 +16,7 @@ from callrec_pbx.people import versions
 from callrec_pbx.people.versions import POLICY_VERSION, Version
 from callrec_pbx.policy.diff import Change, changes
 from callrec_pbx.policy.document import from_document
-from callrec_pbx.policy.errors import NoSuchVersionError, PolicyChangedError
+from callrec_pbx.policy.errors import NoSuchVersionError, PolicyChangedError, PolicyFileError
 from callrec_pbx.policy.written import to_json
 
 EXCLUDED = cast(Table, ExcludedNumberRow.__table__)
@@ -121,7 +121,7 @@ def save_within(
     """The same as `save`, in a transaction that has begun."""
     before = versions.lock(connection)
     _check_expected(connection, expected_version, before)
-    found = changes(_text_of(connection, before), text)
+    found = changes(_text_replaced(connection, before), text)
     if not found or dry_run:
         return Saved(before, before, found)
     rules_changed = any(change.kind != "excluded" for change in found)
@@ -194,6 +194,14 @@ def text_alone(connection: Connection, version: int) -> PolicyText:
 def _text_of(connection: Connection, version: int) -> PolicyText:
     text = text_alone(connection, version)
     return replace(text, excluded_numbers=excluded_at(connection, version))
+
+
+def _text_replaced(connection: Connection, version: int) -> PolicyText:
+    """The policy that a new one replaces; one that cannot be read must not stand in its way."""
+    try:
+        return _text_of(connection, version)
+    except PolicyFileError:
+        return PolicyText(excluded_numbers=excluded_at(connection, version))
 
 
 def _check_expected(connection: Connection, expected: int | None, before: int) -> None:

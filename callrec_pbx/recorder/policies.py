@@ -84,7 +84,6 @@ class Policies:
                 log.exception("policy_not_read", version=version, in_force=self._version)
                 self._broken = version
             else:
-                log.info("policy_loaded", version=version)
                 return News(self.policy)
         if switches:
             self._last_switch = switches[-1].id

@@ -147,7 +147,11 @@ class Pump:
         if self._held is not None:
             self.calls.policy = policy
             return
-        commands = self.calls.adopt(policy, datetime.now(UTC))
+        try:
+            commands = self.calls.adopt(policy, datetime.now(UTC))
+        except Exception:
+            log.exception("event_broke", pbx_event="policy")
+            return
         if commands:
             self.carrier.carry_out(commands)
 

@@ -173,6 +173,7 @@ class Service:
             away = False
             if news.policy is not None:
                 self.pump.adopt(news.policy)
+                log.info("policy_loaded", version=news.policy.version)
             for switch in news.switches:
                 people = self.pump.calls.policy.people
                 people.switch(switch.tenant, switch.user, switch.profile)
