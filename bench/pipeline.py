@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import gzip
 import itertools
+import logging
 import re
 import resource
 import struct
@@ -27,6 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 from panoramisk import Manager
 from panoramisk.ami_protocol import AMIProtocol
 
@@ -232,6 +234,8 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=200)
     parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
     options = parser.parse_args()
+    # The captured calls are long over, of which each key press would be told.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     data, events = stream(options.calls, options.at_once)
     parts = segments(data)
     print(f"{options.calls} calls, {options.at_once} at once: {events} events, "
