@@ -91,9 +91,8 @@ def _is_to_be_asked(call: Call, leg: Leg, mode: ConsentMode) -> bool:
 
     An agent who consults a colleague about an outside call is not, nor is a local channel.
     """
-    evidence = call.consent_of(leg.leg)
-    asked = evidence.mode if evidence is not None else ConsentMode.NONE
-    if consent.is_enough(leg.consent, asked, mode) or leg.kind is LegKind.OTHER:
+    may_be = leg.consent in (Consent.UNASKED, Consent.ANNOUNCED)
+    if not may_be or call.satisfies(leg, mode) or leg.kind is LegKind.OTHER:
         return False
     if leg.kind is LegKind.OUTSIDE:
         return True

@@ -34,6 +34,18 @@ TABLE: dict[tuple[CallState, str], CallState] = {
 }
 
 
+class CameBy(NamedTuple):
+    """How a call came to a line.
+
+    Attributes:
+        direct: Whether the line was called itself, and not through a queue.
+    """
+
+    ddi: str
+    queue: str
+    direct: bool
+
+
 class Hindrance(NamedTuple):
     """Why a leg is not recorded.
 
@@ -64,8 +76,8 @@ class Leg:
     recording: Recording | None = None
     question: CallInQuestion | None = None
     """What the running recording was decided on."""
-    direct: bool | None = None
-    """Whether the line was called itself, and not through a queue; None before it talks."""
+    came_by: CameBy | None = None
+    """How the call came to the line, when it began to talk: later offers are for others."""
     demanded: bool = False
     awaits_key: bool = False
     offline_paused: bool = False
@@ -211,6 +223,7 @@ class Call:
         if self.outcome is None:
             self.outcome, self.reason = self._outcome(self.ended_at or self.started_at)
             self.decision = self._deciding() or self.decision
+        self.policy = None  # closed calls are remembered, policies are large
 
     def _deciding(self) -> Decision | None:
         """The decision that the outcome follows from, where that is not the offer's."""
@@ -280,10 +293,17 @@ class Call:
         return next((c for c in reversed(self.consents) if c.party == leg), None)
 
     def satisfies(self, party: Leg, mode: ConsentMode) -> bool:
-        """Whether what came of asking that party is enough for a rule of that mode."""
-        evidence = self.consent_of(party.leg)
-        asked = evidence.mode if evidence is not None else ConsentMode.NONE
-        return consent.satisfies(party.consent, asked, mode)
+        """Whether what came of asking that party is enough for a rule of that mode.
+
+        What was announced stays announced, also while the party is asked for more.
+        """
+        if party.consent in (Consent.DECLINED, Consent.ACCEPTED) or mode is ConsentMode.NONE:
+            return consent.satisfies(party.consent, ConsentMode.NONE, mode)
+        return any(
+            consent.satisfies(evidence.outcome, evidence.mode, mode)
+            for evidence in self.consents
+            if evidence.party == party.leg
+        )
 
     def keep_evidence(self, evidence: ConsentFacts) -> None:
         """Keep what came of asking a party, beside what came of asking it for less."""

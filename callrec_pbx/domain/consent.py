@@ -126,10 +126,3 @@ def satisfies(state: Consent, asked: ConsentMode, mode: ConsentMode) -> bool:
     if state is Consent.ANNOUNCED:
         return mode is ConsentMode.ANNOUNCE or asked is mode is ConsentMode.OPT_OUT
     return state is Consent.ACCEPTED
-
-
-def is_enough(state: Consent, asked: ConsentMode, mode: ConsentMode) -> bool:
-    """Whether a party need not be asked in this mode: it was, or has agreed or refused."""
-    if state is Consent.UNASKED:
-        return mode is ConsentMode.NONE
-    return state is not Consent.ANNOUNCED or satisfies(state, asked, mode)

@@ -5,7 +5,7 @@ DDIs, queues) is unique on the whole PBX.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from callrec_pbx.domain.patterns import PatternTable
 from callrec_pbx.domain.words import Device, Switch
@@ -232,6 +232,10 @@ class People:
     def switch(self, tenant: str, email: str, profile: str) -> None:
         """Note that a user has switched to a profile; empty for none."""
         self._active[tenant, email] = profile
+
+    def switched(self, tenant: str, email: str, profile: str) -> "People":
+        """The same people after a user has switched; all else is shared with these."""
+        return replace(self, _active=self._active | {(tenant, email): profile})
 
     def belonging(
         self, line: str | None, ddi: str, queue: str, *, endpoint: bool = False

@@ -30,9 +30,9 @@ def dialled(calls: "Calls", event: events.ProfileDialled) -> list[Command]:
 
 
 def switched(calls: "Calls", event: events.ProfileSwitched) -> list[Command]:
-    """Decide by the new profile from now on."""
+    """Decide calls that begin from now on by the new profile."""
     profile = event.profile
-    calls.policy.people.switch(profile.tenant, profile.user, profile.name)
+    calls.policy = calls.policy.with_profile(profile.tenant, profile.user, profile.name)
     return []
 
 

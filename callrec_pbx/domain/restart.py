@@ -14,7 +14,7 @@ from callrec_pbx.domain.commands import Command, DiscardAudio, FinishRecording, 
 from callrec_pbx.domain.events import LegSeen, SnapshotTaken
 from callrec_pbx.domain.facts import CallFacts, Decision, RecordingFacts
 from callrec_pbx.domain.recording import PAUSE_FAILED, Input, Recording
-from callrec_pbx.domain.words import Notice, Outcome, RecordingState
+from callrec_pbx.domain.words import LegKind, Notice, Outcome, RecordingState
 
 if TYPE_CHECKING:
     from callrec_pbx.domain.calls import Calls
@@ -196,7 +196,7 @@ def _see(calls: "Calls", seen: LegSeen, home: Call | None) -> Leg:
     if seen.offer is not None:
         if call.direction is None:
             asking.note_offer(call, leg, seen.offer)
-        elif call.offering_leg in ("", leg.leg):
+        elif call.offering_leg in ("", leg.leg) and leg.kind is not LegKind.OTHER:
             call.line, call.offered_queue = seen.offer.line, seen.offer.queue
         call.offering_leg = call.offering_leg or leg.leg
         asking.note_menu(calls, leg, seen.offer)

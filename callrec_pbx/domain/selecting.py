@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from callrec_pbx.domain import steering
-from callrec_pbx.domain.call import Call, Hindrance, Leg
+from callrec_pbx.domain.call import Call, CameBy, Hindrance, Leg
 from callrec_pbx.domain.commands import Command
 from callrec_pbx.domain.facts import Decision
 from callrec_pbx.domain.policy import CallInQuestion
@@ -94,9 +94,15 @@ def consider(calls: "Calls", leg: Leg, at: datetime, since: datetime | None = No
     members = calls.bridges.get(leg.bridge, {})
     if leg.kind is not LegKind.LINE or len(members) < 2:  # noqa: PLR2004 - a conversation
         return []
-    if leg.direct is None:
-        leg.direct = not call.offered_queue
-    asked = replace(question(calls, call, leg.line), direct=leg.direct, endpoint=True)
+    if leg.came_by is None:
+        leg.came_by = CameBy(call.ddi, call.queue, not call.offered_queue)
+    asked = replace(
+        question(calls, call, leg.line),
+        ddi=leg.came_by.ddi,
+        queue=leg.came_by.queue,
+        direct=leg.came_by.direct,
+        endpoint=True,
+    )
     if leg.recorded and leg.recording is not None:
         # What runs goes on as decided, unless the call has become another.
         leg.question = leg.question or asked
@@ -130,6 +136,10 @@ def _hindrance(
         return Hindrance(Outcome.NOT_SELECTED, "recording_off", decision)
     if call.refused:
         return Hindrance(Outcome.DECLINED, call.refused_by, decision)
+    offered = call.decision
+    if offered is not None and offered.outcome is Outcome.LIMITED and not leg.demanded:
+        # Nobody was asked or told; a place that is free by now changes nothing.
+        return Hindrance(offered.outcome, offered.reason, offered)
     if not decision.may_record:
         return Hindrance(decision.outcome, decision.reason, decision)
     if decision.mode is Mode.ON_DEMAND and not leg.demanded:

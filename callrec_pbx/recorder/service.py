@@ -175,8 +175,8 @@ class Service:
                 self.pump.adopt(news.policy)
                 log.info("policy_loaded", version=news.policy.version)
             for switch in news.switches:
-                people = self.pump.calls.policy.people
-                people.switch(switch.tenant, switch.user, switch.profile)
+                calls = self.pump.calls
+                calls.policy = calls.policy.with_profile(switch.tenant, switch.user, switch.profile)
 
     async def _watch_prompts(self) -> None:
         while True:

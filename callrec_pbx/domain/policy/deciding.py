@@ -1,6 +1,7 @@
 """The decision: hard stops first, then the first rule that matches, and why."""
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass, replace
 
 from callrec_pbx.domain.facts import Decision, Explanation, Inherited, Step
@@ -20,7 +21,7 @@ from callrec_pbx.domain.policy.settings import (
 )
 from callrec_pbx.domain.words import ConsentMode, Direction, Mode, Outcome, Switch, Tried
 
-WHOEVER = "strictest of those who may answer"
+WHOEVER = "strictest of the rules that may match"
 
 Reading = Callable[[str, str, str], tuple[str, ...]]
 
@@ -131,7 +132,15 @@ class Policy:
         if not self.people.tenants:
             return False
         tenant = self.tenant_of(decision, line)
-        return tenant is None or tenant.recording is Switch.OFF_NOW
+        # Of a tenant that is not to be found nobody has said that it is off.
+        concerned = self.people.tenants.values() if tenant is None else (tenant,)
+        return all(one.recording is Switch.OFF_NOW for one in concerned)
+
+    def with_profile(self, tenant: str, email: str, profile: str) -> "Policy":
+        """The same policy after a user has switched; this one goes on for calls under way."""
+        switched = copy(self)
+        switched.people = self.people.switched(tenant, email, profile)
+        return switched
 
     def tenant_of(self, decision: Decision, line: str) -> Tenant | None:
         """Whose a recording is by now; the tenant may have another name than when it began."""
@@ -218,9 +227,9 @@ class Policy:
         return self._limited(call, looked.belonging, decision, steps)
 
     def _matching(self, looked: Looked, steps: list[Step], *, every: bool) -> Found | None:
-        """The first rule that matches or, while nobody has answered, may.
+        """The first rule that matches or, while something is not known yet, may.
 
-        Its consent is then that of the strictest of those who may answer. A rule that would not
+        Its consent is then that of the strictest of those that may. A rule that would not
         record cannot keep others from asking until its line is known to be the one.
         """
         first: CompiledRule | None = None
@@ -237,8 +246,8 @@ class Policy:
             steps.append(Step("rule", Tried.MATCHED if certain else Tried.POSSIBLE, rule.name))
             if rule.mode is not Mode.NEVER or (certain and first is None):
                 first = first or compiled
-                if looked.unknown and rule.mode is not Mode.NEVER:
-                    strictest = stricter(strictest, self._consent_anywhere(rule, looked))
+                if looked.open and rule.mode is not Mode.NEVER:
+                    strictest = stricter(strictest, self._most(compiled, looked))
             # Nothing that comes after it can change anything.
             if certain or (strictest is ConsentMode.OPT_IN and not every):
                 break
@@ -249,6 +258,12 @@ class Policy:
             # Nobody knows yet whose rule will count: ask as the strictest of them does.
             found = replace(found, consent=strictest, consent_origin=WHOEVER)
         return found
+
+    def _most(self, compiled: CompiledRule, looked: Looked) -> ConsentMode:
+        """The most that a rule may come to ask for, as far as is known."""
+        if looked.unknown:
+            return self._consent_anywhere(compiled.rule, looked)
+        return self._resolve(compiled, looked).consent
 
     def _resolve(self, compiled: CompiledRule, looked: Looked) -> Found:
         """The settings of a rule at a place, and what consent comes to in that direction."""
