@@ -30,6 +30,9 @@ def test_an_extension_belongs_to_the_tenant_whose_number_was_dialled() -> None:
         lines=[Line("a", "301"), Line("b", "301", endpoint="b-301")],
         ddis=[Ddi("b", "+468")],
     )
+    found = people.line_of("301", "b")
+    assert found is not None
+    assert found.endpoint == "b-301"
     policy = Policy("1", PolicyText(rules=(rule("all"),)), people=people)
     offered = CallInQuestion(Direction.INBOUND, "301", ddi="+468")
     assert policy.decide(offered).reason == "recording_off"

@@ -10,6 +10,7 @@ from callrec_pbx.domain import commands as c
 from callrec_pbx.domain import events as e
 from callrec_pbx.domain.calls import Calls
 from callrec_pbx.domain.facts import CallFacts, PauseFacts, RecordingFacts
+from callrec_pbx.domain.policy import Policy
 from callrec_pbx.domain.words import (
     Consent,
     ConsentMode,
@@ -18,6 +19,7 @@ from callrec_pbx.domain.words import (
     Outcome,
     RecordingState,
 )
+from tests import rules
 from tests.domain.scene import START, Scene, in_short, rule, who
 
 NOW = START + timedelta(minutes=5)
@@ -662,3 +664,31 @@ def test_the_line_of_an_offer_decides_after_a_restart_too() -> None:
     decision = scene.call().decision
     assert decision is not None
     assert decision.outcome is Outcome.NOT_SELECTED
+
+
+def test_what_runs_goes_on_whatever_the_policy_says_by_now() -> None:
+    """A new version came while nobody listened: what it decided runs on, what begins does not."""
+    before = Scene()
+    before.play(CALL)
+    after = restarted(before)
+    after.calls.policy = rules.policy(rules.rule("no", Mode.NEVER))
+    left = snapshot(*both(), open_calls=(open_call(before),), unfinished=(running(before),))
+    assert after.give(left) == []
+    after.play("20  caller  left\n21  caller  bridged")
+    assert after.recordings() == [("301", "recording", "")]
+
+
+def test_the_line_and_the_decision_of_an_offer_before_the_restart() -> None:
+    first = rule(line=("301",), voicemail=True, consent=ConsentMode.NONE)
+    before = Scene(first)
+    before.play("0  caller  offered inbound 301  -> ask none + whisper")
+    known = open_call(before)
+    after = restarted(before)
+    after.calls.policy = Policy("8", before.policy.text)
+    there = seen("caller", "", offer=offer("caller", Direction.INBOUND, "301"))
+    after.give(snapshot(there, open_calls=(known,)))
+    call = after.call()
+    assert call.line == "301"
+    assert call.facts().policy_version == "7"
+    assert call.facts().explanation == known.explanation
+    after.play("3  caller  voicemail  -> start caller")
