@@ -71,7 +71,10 @@ def import_(
     ],
     *,
     kind: KindOption,
-    update: Annotated[bool, typer.Option("--update", help="Change what is there already.")] = False,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Change what is there already; empty cells change nothing."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only report what would be changed.")
     ] = False,
@@ -81,6 +84,9 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Add what FILE holds, all or nothing, and report line by line.
+
+    An empty cell leaves what is there already as it is (the command `set` of its kind empties a
+    field), and is the field's default for what is new.
 
     Exit status 2 when a line is wrong; nothing is changed then.
     """

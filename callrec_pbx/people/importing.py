@@ -163,11 +163,11 @@ class _Importing:
         values: dict[str, Any] = {}
         problems: list[Problem] = []
         for name, text in row.cells.items():
-            column = self._columns[name]
+            if not text.strip() and name in self._kind.defaults:
+                # As it is; for a new thing the field's default.
+                continue
             try:
-                # An empty cell is the field's default.
-                blank = not text.strip() and name in self._kind.defaults
-                values[name] = self._kind.defaults[name] if blank else column.parse(text)
+                values[name] = self._columns[name].parse(text)
             except BadValueError as error:
                 problems.append(problem(name, text, error))
         if self._kind.of_tenant and not values.setdefault("tenant", ""):

@@ -131,6 +131,20 @@ async def test_a_caller_who_is_put_through_to_it(scene: Scene) -> None:
     assert active(scene.listener) == before
 
 
+@pytest.mark.parametrize("code", ["1", "22"])
+async def test_digit_by_digit(scene: Scene, code: str) -> None:
+    """Asterisk waits for the whole code, as it does where it collects a transfer's digits."""
+    caller = await scene.call_in("302")
+    agent = await scene.answered("302")
+    await scene.together("trunk", "302")
+    await agent.press("*1")
+    await scene.seen("MusicOnHoldStart")
+    await agent.press(f"*73{code}")
+    await caller.wait_hangup(20)
+    await scene.over()
+    assert [one["Code"] for one in scene.events("UserEvent", UserEvent="CallrecProfile")] == [code]
+
+
 async def test_the_listener_is_frozen(scene: Scene) -> None:
     """The phone hears that it is not confirmed; what comes too late is not done."""
     listener = scene.listener

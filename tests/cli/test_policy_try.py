@@ -92,6 +92,20 @@ def test_every_step_is_told(callrec: Commands) -> None:
         assert part in text
 
 
+def test_what_is_kept_for_ever_is_called_so(callrec: Commands, tmp_path: Path) -> None:
+    """Above and among the settings; programs get what is stored."""
+    other = tmp_path / "other.toml"
+    other.write_text(POLICY.replace("retention_days = 30", 'retention_days = "unlimited"'))
+    explain = ("policy", "explain", "--line", "301", *AT, "--file", str(other))
+    text = flat(callrec(*explain).out)
+    assert "retention days unlimited" in text
+    assert "retention_days unlimited tenant default" in text
+    assert "reminder_s 0 built in" in text
+    assert {
+        "setting": "retention_days", "value": "0", "origin": "tenant default",
+    } in callrec(*explain, "--json").json["settings"]  # fmt: skip
+
+
 def test_for_programs(callrec: Commands) -> None:
     ran = callrec(
         "policy", "explain", "--from", "+4981", "--user", "bernd@example.org", *AT, "--json"

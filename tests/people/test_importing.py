@@ -1,5 +1,7 @@
 """CSV tables: what comes of each line, and nothing at all when one is wrong."""
 
+import csv
+
 import pytest
 from sqlalchemy import Engine, event
 
@@ -11,7 +13,7 @@ from callrec_pbx.people.errors import PeopleError
 from callrec_pbx.people.importing import Report, Status
 from callrec_pbx.people.kinds import KINDS
 from callrec_pbx.people.profiles import switch_profile
-from callrec_pbx.people.table import write_table
+from callrec_pbx.people.table import columns, write_table
 from callrec_pbx.people.versions import current_version, versions
 from callrec_pbx.policy.people import changing, import_table
 from tests.people.house import ANNA, D, build, everything, raw
@@ -96,11 +98,11 @@ def test_one_import_is_one_version(engine: Engine) -> None:
 @pytest.mark.usefixtures("portion")
 def test_update_says_what_was_and_leaves_columns_that_are_not_there(engine: Engine) -> None:
     switch_profile(engine, D, ANNA, "Lunch", "cli:ann")
-    text = "email,department,recording\nAnna@example.com,Support,no\nbo@example.com,,no\n"
+    text = "email,department,recording\nAnna@example.com,Support,no\nbo@example.com,Support,no\n"
     report = take(engine, Entity.USER, text, update=True)
     assert told(report) == [
         f"2 changed user {ANNA} department Sales -> Support recording yes -> no",
-        "3 changed user bo@example.com department Sales -> empty",
+        "3 changed user bo@example.com department Sales -> Support",
     ]
     users = everything(engine)[Entity.USER]
     anna = User(D, ANNA, "Anna", "", "", "Support", "Berlin", recording=False, profile="Lunch")
@@ -108,6 +110,33 @@ def test_update_says_what_was_and_leaves_columns_that_are_not_there(engine: Engi
     assert isinstance(users[1], User)
     assert users[1].name == "Bo"
     assert take(engine, Entity.USER, text, update=True).version is None
+
+
+@pytest.mark.usefixtures("portion")
+@pytest.mark.parametrize("update", [False, True])
+def test_an_empty_cell_leaves_what_is_there(engine: Engine, update: bool) -> None:
+    """A user whose recording is off is not switched on by a cell that nobody filled in."""
+    take(engine, Entity.USER, f"email,recording\n{ANNA},no\n", update=True)
+    before = raw(engine)
+    header = ",".join(field.name for field in columns(KINDS[Entity.USER]))
+    for text in (f"{header}\n,{ANNA},,,,,,\n", f"email,recording,name\n{ANNA},  ,\n"):
+        report = take(engine, Entity.USER, text, update=update)
+        assert told(report) == [f"2 unchanged user {ANNA}"]
+    assert raw(engine) == before
+
+
+@pytest.mark.usefixtures("portion")
+@pytest.mark.parametrize("entity", [one for one in Entity if one is not Entity.TENANT])
+def test_rows_of_nothing_but_what_names_them_change_nothing(engine: Engine, entity: Entity) -> None:
+    switch_profile(engine, D, ANNA, "Lunch", "cli:ann")
+    before = raw(engine)
+    kind = KINDS[entity]
+    things = list(csv.DictReader(write_table(everything(engine)[entity], kind)))
+    lines = [[row[name] if name in kind.key else "" for name in row] for row in things]
+    text = "\n".join(map(",".join, [list(things[0]), *lines])) + "\n"
+    report = take(engine, entity, text, update=True)
+    assert {one.status for one in report.lines} == {Status.UNCHANGED}, told(report)
+    assert raw(engine) == before
 
 
 @pytest.mark.usefixtures("portion")
@@ -202,7 +231,7 @@ def test_endpoints_are_unique_within_the_file_too(engine: Engine) -> None:
 
 @pytest.mark.usefixtures("portion")
 def test_an_endpoint_that_one_line_gives_up_can_be_taken_below(engine: Engine) -> None:
-    text = "extension,endpoint\n202,\n300,202-*\n203,999\n301,203\n"
+    text = "extension,endpoint\n202,202\n300,202-*\n203,999\n301,203\n"
     report = take(engine, Entity.LINE, text, update=True)
     assert not report.failed, told(report)
     lines = [one for one in everything(engine)[Entity.LINE] if isinstance(one, Line)]
