@@ -40,9 +40,9 @@ EDGE_MS = 120
 """Tolerance of a piece of talk (ms), at its beginning and end together: usually two packets; six
 where the machine is so busy that Asterisk drops some."""
 
-LAG_MS = 900
-"""Longest time (ms) from the first talk to the start of a recording on a machine that is too busy;
-the usual one is 2 ms, and from 1000 ms on the recording itself says that it is late."""
+LAG_MS = 300
+"""Longest time (ms) from the first talk to the start of a recording on a busy machine; the
+usual one is 2 ms."""
 
 LIKE = 0.8
 """Likeness of what was heard and a prompt that it holds; other speech comes to 0.3 at the most."""

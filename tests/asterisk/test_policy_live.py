@@ -196,6 +196,7 @@ async def test_no_event_is_lost_while_versions_come(scene: Scene) -> None:
         number = len(versions)
         text = rule(f"rule {number}", "inbound", whisper=False)
         versions.add(await current(office, await asyncio.to_thread(office.apply, text)))
+    await scene.far.answer_by_itself(None)
     assert (await load).succeeded == 20
     calls = await scene.over()
     assert len(calls) == 20
