@@ -48,8 +48,9 @@ async def office(installed_bed: Bed) -> AsyncIterator[Listener]:
         yield listener
 
 
-DIGIT_MS = 100
-"""Longest rest of a digit (ms) in the audio: far less than what anybody talks in these tests."""
+LEFT_MS = 100
+"""Talk (ms) that the message may still have: it is closed when Asterisk tells of the bridge, which
+takes 50 to 60 ms on Debian's, where the recorder is opened anew first."""
 
 
 async def at_voicemail(scene: Scene, number: str) -> Phone:
@@ -134,8 +135,7 @@ async def test_a_caller_who_goes_on_to_an_agent(scene: Scene) -> None:
     assert set(takes) == {"301", "306"}
     assert takes["301"].facts.reason == "voicemail_left"
     assert said(takes["301"]) == pytest.approx(message, abs=EDGE_MS)
-    # The digit that the caller pressed has a tone of 1477 Hz.
-    assert measure.tone_ms(takes["301"].audio, SECOND) <= DIGIT_MS
+    assert measure.tone_ms(takes["301"].audio, SECOND) <= LEFT_MS
     takes["306"].whole().holds(talked)
 
 
