@@ -15,20 +15,27 @@ from sqlalchemy import (
     Enum,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
     Text,
     TypeDecorator,
+    false,
     text,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
 
 from callrec_pbx.domain.facts import Explanation
+from callrec_pbx.domain.plans import UNLIMITED
 from callrec_pbx.domain.words import (
+    AudioFormat,
     Channels,
     Consent,
     ConsentMode,
     Direction,
+    FollowUp,
     LegKind,
     Mode,
     Notice,
@@ -88,6 +95,38 @@ class ExplanationJson(TypeDecorator[Explanation]):
         return None if value is None else explanation_from_dict(value)
 
 
+def _collation(dialect: Dialect) -> str | None:
+    """The order of SQLite by its name in PostgreSQL."""
+    return "C" if dialect.name == "postgresql" else None
+
+
+class FollowUpWords(TypeDecorator[tuple[FollowUp, ...]]):
+    """Follow-up work, kept as words with spaces between, so that a WHERE can ask for none."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The column's type."""
+        return Text(collation=_collation(dialect))
+
+    def process_bind_param(
+        self,
+        value: tuple[FollowUp, ...] | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy passes it
+    ) -> str | None:
+        """Write the words."""
+        return None if value is None else " ".join(value)
+
+    def process_result_value(
+        self,
+        value: str | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy passes it
+    ) -> tuple[FollowUp, ...] | None:
+        """Read the words."""
+        return None if value is None else tuple(FollowUp(word) for word in value.split())
+
+
 def word_column(kind: type[StrEnum], name: str) -> Enum:
     """A column that takes the words of an enumeration; others are refused by a CHECK."""
     return Enum(
@@ -100,8 +139,45 @@ def word_column(kind: type[StrEnum], name: str) -> Enum:
     )
 
 
-def _id() -> String:
-    return String(32)
+class PlainText(TypeDecorator[str]):
+    """Text of any kind that both databases keep alike, compared and sorted by its characters.
+
+    PostgreSQL's own order is that of the database's locale, and changes with the system's library.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The column's type."""
+        return self._made(_collation(dialect))
+
+    def process_bind_param(
+        self,
+        value: str | None,
+        dialect: Dialect,  # noqa: ARG002 - SQLAlchemy passes it
+    ) -> str | None:
+        """Replace what one of them refuses: a row is not lost for a caller's name."""
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole.replace("\0", "\ufffd")
+
+    def _made(self, collation: str | None) -> String:
+        return Text(collation=collation)
+
+
+class IdText(PlainText):
+    """An id of ours."""
+
+    cache_ok = True
+
+    def _made(self, collation: str | None) -> String:
+        return String(32, collation=collation)
+
+
+def _id() -> IdText:
+    return IdText()
 
 
 class Base(DeclarativeBase):
@@ -117,7 +193,9 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012
-        str: Text(),
+        str: PlainText(),
+        # A wrong clock makes times of any length: no row is lost for that.
+        int: BigInteger().with_variant(Integer(), "sqlite"),
         datetime: UtcDateTime(),
         Explanation: ExplanationJson(),
         list[str]: JSON(),
@@ -126,6 +204,8 @@ class Base(DeclarativeBase):
 
 _NO_TEXT = text("''")
 _NO_EXPLANATION = text("'{}'")
+_NO_LIST = text("'[]'")
+_UNLIMITED = text(f"'{UNLIMITED}'")
 """What rows have that are older than their column."""
 
 
@@ -145,6 +225,13 @@ class Call(Tombstoned, Base):
         Index(None, "started_at"),
         Index(None, "ended_at"),
         Index(None, "merged_into"),
+        Index(
+            "ix_call_not_cleared",
+            "ended_at",
+            "call_id",
+            sqlite_where=text("pruned_at IS NULL"),
+            postgresql_where=text("pruned_at IS NULL"),
+        ),
     )
 
     call_id: Mapped[str] = mapped_column(_id(), primary_key=True)
@@ -215,15 +302,46 @@ class ConsentRow(Base):
     key: Mapped[str]
 
 
+SEARCHED = (
+    "owner",
+    "line",
+    "ddi",
+    "queue",
+    "department",
+    "site",
+    "direction",
+    "state",
+    "consent_outcome",
+    "flagged",
+    "evaluated",
+    "length_band",
+)
+"""Columns of a recording by which it is searched; what each value has lies in order of time."""
+
+
 class Recording(Tombstoned, Base):
     """One audio file of one leg."""
 
     __tablename__ = "recording"
     __table_args__ = (
-        Index(None, "created_at"),
+        Index(None, "created_at", "recording_id"),
         Index(None, "call_id"),
-        Index(None, "owner", "created_at"),
+        Index(None, "tenant", "created_at", "recording_id"),
+        *(Index(None, "tenant", name, "created_at", "recording_id") for name in SEARCHED),
         Index(None, "state", "delete_after"),
+        # Few rows have something to do or a deletion that waits, of any number of rows.
+        Index(
+            "ix_recording_to_do",
+            "created_at",
+            sqlite_where=text("to_do <> ''"),
+            postgresql_where=text("to_do <> ''"),
+        ),
+        Index(
+            "ix_recording_deletion_at",
+            "deletion_at",
+            sqlite_where=text("deletion_at IS NOT NULL"),
+            postgresql_where=text("deletion_at IS NOT NULL"),
+        ),
     )
 
     recording_id: Mapped[str] = mapped_column(_id(), primary_key=True)
@@ -245,7 +363,7 @@ class Recording(Tombstoned, Base):
     notice: Mapped[Notice] = mapped_column(word_column(Notice, "notice"))
     resume_after_s: Mapped[int]
     language: Mapped[str]
-    retention_days: Mapped[int | None]
+    retention: Mapped[str] = mapped_column(server_default=_UNLIMITED)
     delete_after: Mapped[datetime | None]
     channels: Mapped[Channels] = mapped_column(
         word_column(Channels, "channels"), server_default=Channels.MIXED.value
@@ -259,6 +377,30 @@ class Recording(Tombstoned, Base):
     size: Mapped[int | None] = mapped_column(BigInteger())
     sha256: Mapped[str]
     repaired: Mapped[bool]
+    format: Mapped[AudioFormat] = mapped_column(
+        word_column(AudioFormat, "format"), server_default=AudioFormat.WAV.value
+    )
+    keep_wav: Mapped[bool] = mapped_column(server_default=false())
+    encoded_size: Mapped[int | None] = mapped_column(BigInteger())
+    encoded_sha256: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    has_wav: Mapped[bool] = mapped_column(server_default=true())
+    to_do: Mapped[tuple[FollowUp, ...]] = mapped_column(FollowUpWords(), server_default=_NO_TEXT)
+    tries: Mapped[int] = mapped_column(server_default=text("0"))
+    follow_up_error: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    named: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    tags: Mapped[list[str]] = mapped_column(server_default=_NO_LIST)
+    flagged: Mapped[bool] = mapped_column(server_default=false())
+    evaluated: Mapped[bool] = mapped_column(server_default=false())
+    deletion_at: Mapped[datetime | None]
+    deletion_by: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    deletion_why: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    # What follows is no fact of its own: `search_rows` keeps it as the call and `audio_ms` say.
+    direction: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    ddi: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    queue: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    consent_outcome: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    numbers: Mapped[str] = mapped_column(server_default=_NO_TEXT)
+    length_band: Mapped[int | None]
 
 
 class Pause(Base):

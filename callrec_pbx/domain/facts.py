@@ -6,11 +6,14 @@ All times are aware UTC datetimes, all durations and offsets milliseconds, all s
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from callrec_pbx.domain.plans import UNLIMITED
 from callrec_pbx.domain.words import (
+    AudioFormat,
     Channels,
     Consent,
     ConsentMode,
     Direction,
+    FollowUp,
     LegKind,
     Mode,
     Notice,
@@ -66,7 +69,9 @@ class Decision:
         voicemail: Whether a message left on the voicemail is recorded too.
         reminder_s: Seconds between reminder tones, 10 to 90; 0 plays none.
         resume_after_s: Seconds after which a pause ends by itself; 0 means never.
-        retention_days: Days until the recording is pruned; None keeps it without limit.
+        retention: The retention plan, as `plans.parse` reads it.
+        format: What the audio is encoded to when the call is over; wav: it is not.
+        keep_wav: Whether the WAV file is kept beside the encoded one.
     """
 
     outcome: Outcome
@@ -81,7 +86,9 @@ class Decision:
     notice: Notice = Notice.BEEP
     reminder_s: int = 0
     resume_after_s: int = 0
-    retention_days: int | None = None
+    retention: str = UNLIMITED
+    format: AudioFormat = AudioFormat.WAV
+    keep_wav: bool = False
     language: str = "en"
     announcement: str = ""
     start_stop: Notice = Notice.NONE
@@ -199,7 +206,20 @@ class RecordingFacts:
         late_ms: Talk before the start that is not in the file, 0 when in time.
         reason: Why it failed, was stopped, interrupted or discarded; empty otherwise.
         audio_ms: Length of the audio, known once it is stored.
+        retention: The retention plan, as `plans.parse` reads it.
         delete_after: When retention prunes it; None keeps it.
+        size: Of the WAV file as it was finished (bytes), as `sha256` is its checksum.
+        format: What it is encoded to when the call is over; wav: it stays as it is.
+        encoded_size: Of the encoded file; None while there is none.
+        has_wav: Whether the WAV file is still there; it goes when it is replaced.
+        to_do: Follow-up work that is still to be done, in this order.
+        tries: How often the first of it was begun without coming to its end.
+        follow_up_error: Why it was set aside, or did not go through the last time.
+        named: Where it lies under its name for people, below `named/`; empty where nowhere.
+        evaluated: Whether somebody has evaluated it.
+        deletion_at: When the deletion that somebody asked for takes effect; None: nobody did.
+        deletion_by: Who asked for it.
+        deletion_why: The reason that they gave.
     """
 
     recording_id: str
@@ -221,7 +241,7 @@ class RecordingFacts:
     notice: Notice = Notice.BEEP
     resume_after_s: int = 0
     language: str = "en"
-    retention_days: int | None = None
+    retention: str = UNLIMITED
     delete_after: datetime | None = None
     channels: Channels = Channels.MIXED
     line: str = ""
@@ -234,6 +254,26 @@ class RecordingFacts:
     size: int | None = None
     sha256: str = ""
     repaired: bool = False
+    format: AudioFormat = AudioFormat.WAV
+    keep_wav: bool = False
+    encoded_size: int | None = None
+    encoded_sha256: str = ""
+    has_wav: bool = True
+    to_do: tuple[FollowUp, ...] = ()
+    tries: int = 0
+    follow_up_error: str = ""
+    named: str = ""
+    tags: tuple[str, ...] = ()
+    flagged: bool = False
+    evaluated: bool = False
+    deletion_at: datetime | None = None
+    deletion_by: str = ""
+    deletion_why: str = ""
+
+    @property
+    def encoded(self) -> bool:
+        """Whether there is an encoded file."""
+        return self.encoded_size is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -301,7 +301,9 @@ class Recording:
             notice=decision.notice,
             resume_after_s=decision.resume_after_s,
             language=decision.language,
-            retention_days=decision.retention_days,
+            retention=decision.retention,
+            format=decision.format,
+            keep_wav=decision.keep_wav,
             channels=measured.channels if measured else decision.channels,
             line=self.line,
             tenant=decision.tenant,
@@ -314,4 +316,5 @@ class Recording:
             size=measured.size if measured else None,
             sha256=measured.sha256 if measured else "",
             repaired=measured.repaired if measured else False,
+            to_do=measured.to_do if measured else (),
         )

@@ -130,6 +130,41 @@ class Channels(StrEnum):
     STEREO = "stereo"
 
 
+class AudioFormat(StrEnum):
+    """How audio is kept: as the PBX writes it, or encoded when the call is over."""
+
+    WAV = "wav"
+    OPUS = "opus"
+    MP3 = "mp3"
+    FLAC = "flac"
+
+
+class FollowUp(StrEnum):
+    """What may still be to do on a recording that is stored, in this order."""
+
+    ENCODE = "encode"
+    WAVEFORM = "waveform"
+    NAME = "name"
+
+
+class HoldKind(StrEnum):
+    """What a legal hold is about."""
+
+    RECORDING = "recording"
+    CALL = "call"
+    NUMBER = "number"
+    PERSON = "person"
+    PERIOD = "period"
+
+
+class OnQuota(StrEnum):
+    """What happens when a tenant's recordings take more room than its quota."""
+
+    WARN = "warn"
+    STOP = "stop"
+    PRUNE = "prune"
+
+
 class Device(StrEnum):
     """What kind of phone a line is."""
 

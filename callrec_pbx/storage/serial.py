@@ -13,6 +13,8 @@ from types import UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from callrec_pbx.domain.facts import CallFacts, Explanation, RecordingFacts
+from callrec_pbx.domain.holds import Hold
+from callrec_pbx.domain.plans import UNLIMITED
 
 SCHEMA = 1
 """Version of the sidecar format; it changes when an older reader would misunderstand."""
@@ -41,19 +43,29 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What lies beside an audio file."""
+    """What lies beside an audio file.
+
+    Attributes:
+        origin: What it was made from when there was none: `row` or `audio`; else empty.
+    """
 
     recording: RecordingFacts
     call: CallFacts
     tombstone: Tombstone | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CallSidecar:
-    """What is kept of a call, with or without recordings."""
+    """What is kept of a call, with or without recordings.
+
+    Attributes:
+        origin: As of a recording's; also `copy`, for that in the sidecar of a recording.
+    """
 
     call: CallFacts
     tombstone: Tombstone | None = None
+    origin: str = ""
 
 
 def time_to_text(value: datetime) -> str:
@@ -197,11 +209,20 @@ _RECORDING = _Codec(RecordingFacts)
 _CALL = _Codec(CallFacts)
 _TOMBSTONE = _Codec(Tombstone)
 _EXPLANATION = _Codec(Explanation)
+_HOLD = _Codec(Hold)
 
 
 def recording_to_dict(recording: RecordingFacts) -> dict[str, Any]:
     """The recording as JSON-able values, keys as the facts name them."""
     return _RECORDING.encode(recording)
+
+
+def _as_now(data: object) -> object:
+    """A recording as an earlier version wrote it, with the plan that its days were."""
+    if not isinstance(data, dict) or "retention" in data:
+        return data
+    days = data.get("retention_days")
+    return data | {"retention": f"{days} days" if type(days) is int else UNLIMITED}
 
 
 def recording_from_dict(data: object) -> RecordingFacts:
@@ -210,7 +231,7 @@ def recording_from_dict(data: object) -> RecordingFacts:
     Raises:
         SidecarError: a field is missing or wrong; the text names it and its value.
     """
-    return cast(RecordingFacts, _RECORDING.decode(data))
+    return cast(RecordingFacts, _RECORDING.decode(_as_now(data)))
 
 
 def call_to_dict(call: CallFacts) -> dict[str, Any]:
@@ -253,6 +274,8 @@ def dump(sidecar: Sidecar | CallSidecar) -> bytes:
         document["recording"] = _RECORDING.encode(sidecar.recording)
     document["call"] = _CALL.encode(sidecar.call)
     document["tombstone"] = tombstone_to_dict(sidecar.tombstone)
+    if sidecar.origin:
+        document["origin"] = sidecar.origin
     return json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
@@ -263,8 +286,11 @@ def load(data: bytes) -> Sidecar:
         SidecarError: it is not one.
     """
     document = _document(data)
+    if "recording" in document:
+        document["recording"] = _as_now(document["recording"])
     recording = cast(RecordingFacts, _part(document, "recording", _RECORDING))
-    return Sidecar(recording, _part(document, "call", _CALL), _tombstone(document))
+    call = _part(document, "call", _CALL)
+    return Sidecar(recording, call, _tombstone(document), _origin(document))
 
 
 def load_call(data: bytes) -> CallSidecar:
@@ -274,7 +300,28 @@ def load_call(data: bytes) -> CallSidecar:
         SidecarError: it is not one.
     """
     document = _document(data)
-    return CallSidecar(_part(document, "call", _CALL), _tombstone(document))
+    call = _part(document, "call", _CALL)
+    return CallSidecar(call, _tombstone(document), _origin(document))
+
+
+def hold_to_dict(hold: Hold) -> dict[str, Any]:
+    """A legal hold as JSON-able values, keys as its fields."""
+    return _HOLD.encode(hold)
+
+
+def dump_hold(hold: Hold) -> bytes:
+    """The bytes of a legal hold's file."""
+    document = {"schema": SCHEMA, "hold": _HOLD.encode(hold)}
+    return json.dumps(document, separators=(",", ":")).encode("ascii")
+
+
+def load_hold(data: bytes) -> Hold:
+    """Read a legal hold.
+
+    Raises:
+        SidecarError: it is not one.
+    """
+    return cast(Hold, _part(_document(data), "hold", _HOLD))
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -305,3 +352,7 @@ def _tombstone(document: dict[str, Any]) -> Tombstone | None:
     if document.get("tombstone") is None:
         return None
     return cast(Tombstone, _part(document, "tombstone", _TOMBSTONE))
+
+
+def _origin(document: dict[str, Any]) -> str:
+    return str(document.get("origin") or "")

@@ -167,7 +167,7 @@ def a_recording(
         "site": "Berlin",
         "department": "Sales",
         "explanation": WHY,
-        "retention_days": 30,
+        "retention": "30 days",
         "delete_after": at + timedelta(days=30, seconds=65),
         "pauses": (PauseFacts(10_000, 14_000),),
         "audio_ms": 56_000,
