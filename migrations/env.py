@@ -2,7 +2,7 @@
 
 from alembic import context
 
-import callrec_pbx.catalogue.people_models  # noqa: F401 - its tables are among Base's
+import callrec_pbx.catalogue.tables  # noqa: F401 - all of them are among Base's
 from callrec_pbx.catalogue.models import Base
 
 context.configure(

@@ -7,12 +7,15 @@ from typing import Literal
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
+from callrec_pbx.catalogue import postgresql
 from callrec_pbx.catalogue.engine import (
     BUSY_MS,
+    CatalogueAwayError,
     CatalogueError,
     make_engine,
     parse,
     reading,
+    shown,
     sqlite_file,
 )
 from callrec_pbx.resources import resource_dir
@@ -35,16 +38,21 @@ def current(url: str) -> str | None:
     Raises:
         CatalogueError: it is there and cannot be read.
     """
-    parsed = parse(url)
-    if not sqlite_file(parsed).exists():
+    path = sqlite_file(parse(url))
+    if path is not None and not path.exists():
         return None
     engine = make_engine(url)
     try:
-        return _revision(engine)
+        with reading(engine).connect() as connection:
+            _check_server(connection, url)
+            return _revision(connection)
     except DBAPIError as error:
-        raise CatalogueError(
-            f"catalogue.url {url!r}: {error.orig}; it must be a database that this user may write"
-        ) from None
+        where, away = f"catalogue.url {shown(url)!r}", False
+        remedy = "it must be a database that this user may write"
+        if path is None:
+            remedy, away = postgresql.remedy(error.orig), postgresql.will_pass(error.orig)
+        kind = CatalogueAwayError if away else CatalogueError
+        raise kind(f"{where}: {_said(error)}; {remedy}") from None
     finally:
         engine.dispose()
 
@@ -71,7 +79,9 @@ def open_current(url: str, *, busy_ms: int = BUSY_MS) -> Engine:
     """
     found, needed = current(url), head()
     if found is None:
-        raise CatalogueError(f"catalogue.url {url!r}: holds no catalogue; run: callrec-pbx migrate")
+        raise CatalogueError(
+            f"catalogue.url {shown(url)!r}: holds no catalogue; run: callrec-pbx migrate"
+        )
     if found != needed:
         remedy = (
             "run: callrec-pbx migrate"
@@ -79,7 +89,7 @@ def open_current(url: str, *, busy_ms: int = BUSY_MS) -> Engine:
             else "a newer callrec-pbx made it; install that version"
         )
         raise CatalogueError(
-            f"catalogue.url {url!r}: its schema is {found}, not {needed}; {remedy}"
+            f"catalogue.url {shown(url)!r}: its schema is {found}, not {needed}; {remedy}"
         )
     return make_engine(url, busy_ms=busy_ms)
 
@@ -96,23 +106,32 @@ def _run(url: str, what: Literal["upgrade", "downgrade"], revision: str) -> None
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 
-    parsed = parse(url)
-    _create(sqlite_file(parsed))
-    engine = make_engine(url, foreign_keys=False)
+    path = sqlite_file(parse(url))
+    if path is not None:
+        _create(path)
+    engine = make_engine(url, foreign_keys=False, statement_ms=0)
     config = Config()
     # alembic takes the folder as a template: a percent sign in the path is doubled.
     config.set_main_option("script_location", str(resource_dir("migrations")).replace("%", "%%"))
     change = command.upgrade if what == "upgrade" else command.downgrade
     try:
         with engine.begin() as connection:
+            _check_server(connection, url)
+            if path is None:
+                postgresql.alone_to_migrate(connection)
             config.attributes["connection"] = connection
             change(config, revision)
-            _check_foreign_keys(connection)
+            if path is not None:
+                _check_foreign_keys(connection)
     except (DBAPIError, CommandError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
+        remedy = (
+            "It must be a catalogue of this version or an earlier one, and this user must be able "
+            "to write it and its folder"
+        )
+        if path is None and isinstance(error, DBAPIError):
+            remedy = postgresql.remedy(error.orig)
         raise CatalogueError(
-            f"catalogue.url {url!r}: {reason}; nothing was changed. It must be a catalogue of this "
-            "version or an earlier one, and this user must be able to write it and its folder"
+            f"catalogue.url {shown(url)!r}: {_said(error)}; nothing was changed. {remedy}"
         ) from error
     finally:
         engine.dispose()
@@ -139,9 +158,18 @@ def _check_foreign_keys(connection: Connection) -> None:
         )
 
 
-def _revision(engine: Engine) -> str | None:
-    with reading(engine).connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+def _check_server(connection: Connection, url: str) -> None:
+    if connection.dialect.name == "postgresql" and (problem := postgresql.unusable(connection)):
+        raise CatalogueError(f"catalogue.url {shown(url)!r}: {problem}")
+
+
+def _said(error: Exception) -> str:
+    """What the database said, in one line."""
+    return " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     return None if found is None else str(found)

@@ -8,11 +8,16 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# PostgreSQL would sort as the database's locale says: this is the order that SQLite has.
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+ID = sa.String(length=32).with_variant(sa.String(length=32, collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     op.create_table(
         "call",
-        sa.Column("call_id", sa.String(length=32), nullable=False),
+        sa.Column("call_id", ID, nullable=False),
         sa.Column("pbx_ids", sa.JSON(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
@@ -28,12 +33,12 @@ def upgrade() -> None:
             ),
             nullable=True,
         ),
-        sa.Column("a_number", sa.Text(), nullable=False),
-        sa.Column("a_name", sa.Text(), nullable=False),
-        sa.Column("b_number", sa.Text(), nullable=False),
-        sa.Column("c_number", sa.Text(), nullable=False),
-        sa.Column("ddi", sa.Text(), nullable=False),
-        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("a_number", TEXT, nullable=False),
+        sa.Column("a_name", TEXT, nullable=False),
+        sa.Column("b_number", TEXT, nullable=False),
+        sa.Column("c_number", TEXT, nullable=False),
+        sa.Column("ddi", TEXT, nullable=False),
+        sa.Column("queue", TEXT, nullable=False),
         sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
@@ -54,14 +59,14 @@ def upgrade() -> None:
             ),
             nullable=True,
         ),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("rule", sa.Text(), nullable=False),
-        sa.Column("policy_version", sa.Text(), nullable=False),
-        sa.Column("merged_into", sa.String(length=32), nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("rule", TEXT, nullable=False),
+        sa.Column("policy_version", TEXT, nullable=False),
+        sa.Column("merged_into", ID, nullable=False),
         sa.Column("transfers", sa.JSON(), nullable=False),
         sa.Column("pruned_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("pruned_by", sa.Text(), nullable=False),
-        sa.Column("prune_reason", sa.Text(), nullable=False),
+        sa.Column("pruned_by", TEXT, nullable=False),
+        sa.Column("prune_reason", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("call_id", name=op.f("pk_call")),
     )
     with op.batch_alter_table("call") as batch_op:
@@ -71,10 +76,10 @@ def upgrade() -> None:
 
     op.create_table(
         "consent",
-        sa.Column("call_id", sa.String(length=32), nullable=False),
-        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("party", sa.Text(), nullable=False),
-        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("call_id", ID, nullable=False),
+        sa.Column("position", WHOLE, autoincrement=False, nullable=False),
+        sa.Column("party", TEXT, nullable=False),
+        sa.Column("number", TEXT, nullable=False),
         sa.Column(
             "mode",
             sa.Enum(
@@ -106,15 +111,15 @@ def upgrade() -> None:
             ),
             nullable=False,
         ),
-        sa.Column("prompt", sa.Text(), nullable=False),
-        sa.Column("prompt_sha256", sa.Text(), nullable=False),
-        sa.Column("prompt_version", sa.Text(), nullable=False),
-        sa.Column("language", sa.Text(), nullable=False),
+        sa.Column("prompt", TEXT, nullable=False),
+        sa.Column("prompt_sha256", TEXT, nullable=False),
+        sa.Column("prompt_version", TEXT, nullable=False),
+        sa.Column("language", TEXT, nullable=False),
         sa.Column("played_from", sa.DateTime(timezone=True), nullable=True),
         sa.Column("played_to", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("played_ms", sa.Integer(), nullable=False),
-        sa.Column("prompt_ms", sa.Integer(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("played_ms", WHOLE, nullable=False),
+        sa.Column("prompt_ms", WHOLE, nullable=False),
+        sa.Column("key", TEXT, nullable=False),
         sa.ForeignKeyConstraint(
             ["call_id"], ["call.call_id"], name=op.f("fk_consent_call_id_call"), ondelete="CASCADE"
         ),
@@ -122,10 +127,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "leg",
-        sa.Column("call_id", sa.String(length=32), nullable=False),
-        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("leg", sa.Text(), nullable=False),
-        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("call_id", ID, nullable=False),
+        sa.Column("position", WHOLE, autoincrement=False, nullable=False),
+        sa.Column("leg", TEXT, nullable=False),
+        sa.Column("channel", TEXT, nullable=False),
         sa.Column(
             "kind",
             sa.Enum(
@@ -139,9 +144,9 @@ def upgrade() -> None:
             ),
             nullable=False,
         ),
-        sa.Column("line", sa.Text(), nullable=False),
-        sa.Column("number", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("line", TEXT, nullable=False),
+        sa.Column("number", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("bridged_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
@@ -156,11 +161,11 @@ def upgrade() -> None:
 
     op.create_table(
         "recording",
-        sa.Column("recording_id", sa.String(length=32), nullable=False),
-        sa.Column("call_id", sa.String(length=32), nullable=False),
-        sa.Column("leg", sa.Text(), nullable=False),
-        sa.Column("channel", sa.Text(), nullable=False),
-        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("recording_id", ID, nullable=False),
+        sa.Column("call_id", ID, nullable=False),
+        sa.Column("leg", TEXT, nullable=False),
+        sa.Column("channel", TEXT, nullable=False),
+        sa.Column("owner", TEXT, nullable=False),
         sa.Column(
             "state",
             sa.Enum(
@@ -188,10 +193,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("late_ms", sa.Integer(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("rule", sa.Text(), nullable=False),
-        sa.Column("policy_version", sa.Text(), nullable=False),
+        sa.Column("late_ms", WHOLE, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("rule", TEXT, nullable=False),
+        sa.Column("policy_version", TEXT, nullable=False),
         sa.Column(
             "mode",
             sa.Enum(
@@ -245,17 +250,17 @@ def upgrade() -> None:
             ),
             nullable=False,
         ),
-        sa.Column("resume_after_s", sa.Integer(), nullable=False),
-        sa.Column("language", sa.Text(), nullable=False),
-        sa.Column("retention_days", sa.Integer(), nullable=True),
+        sa.Column("resume_after_s", WHOLE, nullable=False),
+        sa.Column("language", TEXT, nullable=False),
+        sa.Column("retention_days", WHOLE, nullable=True),
         sa.Column("delete_after", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("audio_ms", sa.Integer(), nullable=True),
+        sa.Column("audio_ms", WHOLE, nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=True),
-        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("sha256", TEXT, nullable=False),
         sa.Column("repaired", sa.Boolean(), nullable=False),
         sa.Column("pruned_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("pruned_by", sa.Text(), nullable=False),
-        sa.Column("prune_reason", sa.Text(), nullable=False),
+        sa.Column("pruned_by", TEXT, nullable=False),
+        sa.Column("prune_reason", TEXT, nullable=False),
         sa.ForeignKeyConstraint(
             ["call_id"],
             ["call.call_id"],
@@ -274,10 +279,10 @@ def upgrade() -> None:
 
     op.create_table(
         "pause",
-        sa.Column("recording_id", sa.String(length=32), nullable=False),
-        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("from_ms", sa.Integer(), nullable=False),
-        sa.Column("to_ms", sa.Integer(), nullable=True),
+        sa.Column("recording_id", ID, nullable=False),
+        sa.Column("position", WHOLE, autoincrement=False, nullable=False),
+        sa.Column("from_ms", WHOLE, nullable=False),
+        sa.Column("to_ms", WHOLE, nullable=True),
         sa.ForeignKeyConstraint(
             ["recording_id"],
             ["recording.recording_id"],

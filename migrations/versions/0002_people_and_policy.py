@@ -13,27 +13,32 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 # Written out, as a column can be added with its CHECK without copying a table of any size.
 ADDED = {
     "call": {
-        "tenant": "TEXT DEFAULT '' NOT NULL",
-        "explanation": "JSON DEFAULT '{}' NOT NULL",
+        "tenant": "TEXT{collate} DEFAULT '' NOT NULL",
+        "explanation": "JSON DEFAULT '{{}}' NOT NULL",
     },
     "recording": {
         "channels": "VARCHAR(20) DEFAULT 'mixed' NOT NULL"
         " CONSTRAINT ck_recording_channels CHECK (channels IN ('mixed', 'stereo'))",
-        "line": "TEXT DEFAULT '' NOT NULL",
-        "tenant": "TEXT DEFAULT '' NOT NULL",
-        "site": "TEXT DEFAULT '' NOT NULL",
-        "department": "TEXT DEFAULT '' NOT NULL",
-        "explanation": "JSON DEFAULT '{}' NOT NULL",
+        "line": "TEXT{collate} DEFAULT '' NOT NULL",
+        "tenant": "TEXT{collate} DEFAULT '' NOT NULL",
+        "site": "TEXT{collate} DEFAULT '' NOT NULL",
+        "department": "TEXT{collate} DEFAULT '' NOT NULL",
+        "explanation": "JSON DEFAULT '{{}}' NOT NULL",
     },
 }
 
 
 def upgrade() -> None:
+    # PostgreSQL would sort as the database's locale says: this is the order that SQLite has.
+    collate = "" if op.get_bind().dialect.name == "sqlite" else ' COLLATE "C"'
     for table, columns in ADDED.items():
         for column, definition in columns.items():
+            definition = definition.format(collate=collate)
             op.execute(f"ALTER TABLE {table} ADD COLUMN {column} {definition}")
     _create_people()
     _create_versions()
@@ -69,7 +74,7 @@ def _create_people() -> None:
         _text("name"),
         sa.Column("recording", _words("recording", "on", "off_new", "off_now"), nullable=False),
         sa.Column("user_switch", sa.Boolean(), nullable=False),
-        sa.Column("concurrent_limit", sa.Integer(), nullable=True),
+        sa.Column("concurrent_limit", WHOLE, nullable=True),
         _text("language"),
         _text("country"),
         _text("time_zone"),
@@ -207,7 +212,7 @@ def _create_people() -> None:
 def _create_versions() -> None:
     op.create_table(
         "policy_version",
-        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("version", WHOLE, autoincrement=False, nullable=False),
         _time("at"),
         _text("author"),
         _text("comment"),
@@ -218,7 +223,7 @@ def _create_versions() -> None:
         ),
         sa.Column("changes", sa.JSON(), nullable=False),
         sa.Column("document", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("restored_from", sa.Integer(), nullable=True),
+        sa.Column("restored_from", WHOLE, nullable=True),
         sa.PrimaryKeyConstraint("version", name=op.f("pk_policy_version")),
     )
     op.create_table(
@@ -320,11 +325,12 @@ def _begin() -> None:
 
 
 def _id() -> sa.Column:
-    return sa.Column("id", sa.Integer(), nullable=False)
+    return sa.Column("id", WHOLE, nullable=False)
 
 
 def _text(name: str) -> sa.Column:
-    return sa.Column(name, sa.Text(), nullable=False)
+    kind = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+    return sa.Column(name, kind, nullable=False)
 
 
 def _time(name: str) -> sa.Column:
@@ -332,7 +338,7 @@ def _time(name: str) -> sa.Column:
 
 
 def _reference(name: str, nullable: bool = True) -> sa.Column:
-    return sa.Column(name, sa.Integer(), nullable=nullable)
+    return sa.Column(name, WHOLE, nullable=nullable)
 
 
 def _words(name: str, *words: str) -> sa.Enum:
