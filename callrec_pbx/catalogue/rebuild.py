@@ -8,7 +8,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from callrec_pbx.catalogue import rows
+from callrec_pbx.catalogue.amend import Place
 from callrec_pbx.catalogue.engine import is_outage
+from callrec_pbx.catalogue.holds import bring_up_to_date
 from callrec_pbx.catalogue.rows import Item, RecordingRow
 from callrec_pbx.domain.facts import CallFacts
 from callrec_pbx.storage.serial import CallSidecar, Sidecar, SidecarError
@@ -72,6 +74,7 @@ def rebuild(
     for at in range(0, len(copies), BATCH):
         batch = list(copies)[at : at + BATCH]
         _write(engine, batch, lambda path: CallSidecar(copies[path]), result)
+    bring_up_to_date(Place(engine, store))
     return result
 
 

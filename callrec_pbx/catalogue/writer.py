@@ -15,6 +15,7 @@ from itertools import islice
 import structlog
 from sqlalchemy import Engine
 
+from callrec_pbx import metrics
 from callrec_pbx.catalogue import rows
 from callrec_pbx.catalogue.engine import is_outage, sqlite_file
 from callrec_pbx.catalogue.rows import Item, RecordingRow
@@ -40,6 +41,12 @@ class SetAside:
     error: str
 
 
+def _key(item: Item) -> _Key:
+    if isinstance(item, CallSidecar):
+        return "call", item.call.call_id
+    return "recording", item.recording.recording_id
+
+
 LINGER_S = 0.1
 """How long a row waits for others, and for newer facts of its own, to share a transaction."""
 
@@ -53,6 +60,7 @@ class CatalogueWriter:
         *,
         batch: int = BATCH,
         on_set_aside: Callable[[SetAside], None] | None = None,
+        on_written: Callable[[Item], Item | None] | None = None,
     ) -> None:
         """Start the thread.
 
@@ -60,10 +68,13 @@ class CatalogueWriter:
             engine: The catalogue, as `make_engine` opens it.
             batch: How many items go into one transaction at the most.
             on_set_aside: Told, in the writer's thread, of each item that cannot be written.
+            on_written: Told, in the writer's thread, of each item that is committed or set aside;
+                it says what is to be written in its place, if anything (`written.note_written`).
         """
         self._engine = engine
         self._batch = batch
         self._on_set_aside = on_set_aside
+        self._on_written = on_written
         self._path = sqlite_file(engine.url)
         self._inode: tuple[int, int] | None = None
         self._changed = threading.Condition()
@@ -81,11 +92,11 @@ class CatalogueWriter:
 
     def save_call(self, call: CallFacts, tombstone: Tombstone | None = None) -> None:
         """Have a call written, with its legs and consents, in place of what was known of it."""
-        self._save(("call", call.call_id), CallSidecar(call, tombstone))
+        self._save(CallSidecar(call, tombstone))
 
     def save_recording(self, recording: RecordingFacts, tombstone: Tombstone | None = None) -> None:
         """Have a recording written, with its pauses, in place of what was known of it."""
-        self._save(("recording", recording.recording_id), RecordingRow(recording, tombstone))
+        self._save(RecordingRow(recording, tombstone))
 
     @property
     def backlog(self) -> int:
@@ -132,7 +143,8 @@ class CatalogueWriter:
             log.error("catalogue_rows_left", rows=left, remedy="callrec-pbx catalogue rebuild")
         return not left
 
-    def _save(self, key: _Key, item: Item) -> None:
+    def _save(self, item: Item) -> None:
+        key = _key(item)
         with self._changed:
             self._accepted += 1
             # Taken out first: what is saved again goes to the end, so numbers rise in order.
@@ -190,12 +202,34 @@ class CatalogueWriter:
             log.info("catalogue_available_again", backlog=self.backlog)
         for one in refused:
             self._report(one)
+        metrics.CATALOGUE_WRITTEN.inc(len(items) - len(refused))
+        metrics.CATALOGUE_REFUSED.inc(len(refused))
+        again = self._told(items)
         with self._changed:
+            for key, item in again.items():
+                # What waits already is newer.
+                if key not in self._waiting:
+                    self._accepted += 1
+                    self._waiting[key] = (self._accepted, item)
             self._set_aside.extend(refused)
             self._written = self._in_hand[-1][0]
             self._in_hand = []
             self._changed.notify_all()
         return True
+
+    def _told(self, items: list[Item]) -> dict[_Key, Item]:
+        """Tell of what is done; what is to be written in its place."""
+        again: dict[_Key, Item] = {}
+        if self._on_written is not None:
+            for item in items:
+                try:
+                    instead = self._on_written(item)
+                except Exception:
+                    log.exception("on_written")
+                    continue
+                if instead is not None:
+                    again[_key(instead)] = instead
+        return again
 
     def _write(self, items: list[Item]) -> None:
         with self._engine.begin() as connection:
@@ -218,6 +252,8 @@ class CatalogueWriter:
 
         SQLite goes on writing into a file that was moved away or deleted.
         """
+        if self._path is None:
+            return
         status = self._path.stat()
         inode = (status.st_dev, status.st_ino)
         if self._inode is not None and inode != self._inode:
@@ -238,7 +274,7 @@ class CatalogueWriter:
         item = refused.item
         log.error(
             "catalogue_row_refused",
-            id=item.call.call_id if isinstance(item, CallSidecar) else item.recording.recording_id,
+            **_ids(item),
             error=refused.error,
             effect="the row is missing; its sidecar is whole",
         )
@@ -247,3 +283,10 @@ class CatalogueWriter:
                 self._on_set_aside(refused)
             except Exception:
                 log.exception("on_set_aside")
+
+
+def _ids(item: Item) -> dict[str, str]:
+    """What a line of the log says it is about."""
+    if isinstance(item, CallSidecar):
+        return {"call": item.call.call_id}
+    return {"recording": item.recording.recording_id, "call": item.recording.call_id}

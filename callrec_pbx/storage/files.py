@@ -1,5 +1,5 @@
 """Writing files so that a crash leaves the former content or the new, and nothing between."""
-# ruff: noqa: PTH101, PTH102, PTH104, PTH108, PTH110, PTH112, PTH118, PTH120, PTH208
+# ruff: noqa: PTH101, PTH102, PTH104, PTH108, PTH110, PTH112, PTH116, PTH118, PTH120, PTH208
 # Calls of `os` rather than pathlib: this lies between two people being connected and recording.
 
 import os
@@ -11,6 +11,9 @@ from typing import BinaryIO
 
 _TEMPORARY = ".tmp"
 _BLANK = ".blank"
+
+Signature = tuple[int, int, int]
+"""Inode, time of change and size: tells a file from any other that had its name."""
 
 
 def mark(path: str, mode: int) -> None:
@@ -34,8 +37,29 @@ def _touch(path: str, mode: int) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, mode))
 
 
-def replace(target: str, data: bytes, mode: int) -> None:
-    """Write a file anew: temporary file, flush, rename."""
+def exists(path: str) -> bool:
+    """Whether there is such a file."""
+    return os.path.exists(path)
+
+
+def signature(path: str) -> Signature | None:
+    """The signature of a file; None when there is none to be had."""
+    try:
+        return _signature(os.stat(path))
+    except OSError:
+        return None
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def replace(target: str, data: bytes, mode: int) -> Signature:
+    """Write a file anew: temporary file, flush, rename.
+
+    Returns:
+        The signature of the new file.
+    """
     temporary = target + _TEMPORARY
     flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(temporary, flags, mode)
@@ -46,12 +70,14 @@ def replace(target: str, data: bytes, mode: int) -> None:
             while view:
                 view = view[os.write(handle, view) :]
             os.fsync(handle)
+            found = _signature(os.fstat(handle))
         finally:
             os.close(handle)
         os.rename(temporary, target)
     except OSError:
         remove(temporary)
         raise
+    return found
 
 
 def write_beside(target: str, mode: int, write: Callable[[BinaryIO], None]) -> None:

@@ -1,39 +1,42 @@
 """Where recordings lie, and how their sidecars are written so that a crash leaves none half done.
 
 A sidecar is written to a temporary file, flushed to the disk, and renamed. An empty marker file in
-`open/` is made before it and removed when the item is finished, so that what a crash left open is
-found without walking the tree. The marker carries the day in its name and nothing in it: its
-creation reaches the journal no later than the sidecar's own flush.
+`open/` is made before it, and removed when the item is finished and its row is committed (see
+`markers`). The marker carries the day in its name and nothing in it: its creation reaches the
+journal no later than the sidecar's own flush.
 
 One thread at a time may write about one item; different items may be written side by side.
 """
 
-import errno
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path, PurePath
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, TypeVar
 
 import structlog
 
-from callrec_pbx.audio import stereo
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.domain.words import Channels, RecordingState
-from callrec_pbx.storage import files, serial
+from callrec_pbx.storage import files, locks, named, serial
+from callrec_pbx.storage.holds import HeldError, Holds
+from callrec_pbx.storage.markers import ROW, Marker, Markers, Written
+from callrec_pbx.storage.paths import Paths, SpoolError, checked_id, day_of
 from callrec_pbx.storage.serial import CallSidecar, Sidecar, SidecarError, Tombstone
+
+__all__ = ["FILE_MODE", "FOLDER_MODE", "RecordingStore", "SpoolError"]
+
+T = TypeVar("T")
+
+Row = tuple[RecordingFacts | CallFacts, Tombstone | None]
+"""What a row has of a sidecar: a recording or a call, and its tombstone."""
 
 FOLDER_MODE = 0o2770
 """Day folders pass their group on, so that PBX and listener share what lies in them."""
 FILE_MODE = 0o660
-MAX_SIDECAR = 8 * 1024 * 1024
-"""More than this (bytes) is no sidecar of ours."""
-
-_ID = re.compile(r"[0-9a-z]{20,32}")
-_MARKER = re.compile(r"(\d{4})(\d\d)(\d\d)-([0-9a-z]{20,32})(\.call)?")
 _DAY_FOLDERS = (re.compile(r"\d{4}"), re.compile(r"\d\d"), re.compile(r"\d\d"))
 _SIDECAR = re.compile(r"[0-9a-z]{20,32}(\.call)?\.json")
 
@@ -43,25 +46,7 @@ _GONE = frozenset({RecordingState.DISCARDED, RecordingState.PRUNING, RecordingSt
 log = structlog.get_logger(__name__)
 
 
-class SpoolError(OSError):
-    """The recordings directory refuses a file; the administrator must act as the text says.
-
-    Attributes:
-        reason: `spool_not_writable`, `disk_full` or `spool_missing`, as the account shows it.
-        detail: What happened and the remedy.
-    """
-
-    def __init__(self, number: int, reason: str, detail: str) -> None:
-        super().__init__(number, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        """What happened and the remedy, without the number."""
-        return self.detail
-
-
-class RecordingStore:
+class RecordingStore(Paths):
     """The recordings directory as the listener and, by another name perhaps, the PBX see it."""
 
     def __init__(self, directory: Path, pbx_directory: str | PurePath | None = None) -> None:
@@ -71,32 +56,50 @@ class RecordingStore:
             directory: Where it is for this process.
             pbx_directory: The same directory's path on the PBX, when that differs.
         """
-        self.directory = directory
-        self.pbx_directory = str(pbx_directory or directory).rstrip("/")
-        self._root = str(directory)
-        self._open = f"{self._root}/open"
+        super().__init__(directory, pbx_directory)
+        self._markers = Markers(self._root)
         self._audio_lock = threading.Lock()
+        self.holds = Holds(directory)
+        self._deleting = threading.local()
 
-    def audio_path(self, facts: RecordingFacts) -> Path:
-        """Where the audio of a recording lies."""
-        return Path(f"{self._root}/{_audio_name(facts)}")
+    def holding(self, item: str, *, wait: bool = True) -> AbstractContextManager[None]:
+        """Hold the lock of a recording or call; see `locks.held`."""
+        return locks.held(self.directory, item, wait=wait)
 
-    def side_paths(self, facts: RecordingFacts) -> tuple[Path, Path]:
-        """Where the PBX writes the two channels of a recording until they are joined."""
-        left, right = stereo.sides(f"{self._root}/{_audio_name(facts)}")
-        return Path(left), Path(right)
+    @contextmanager
+    def deleting(self) -> Iterator[None]:
+        """Work on one deletion: look at the legal holds within, as none is placed meanwhile.
 
-    def pbx_path(self, facts: RecordingFacts) -> str:
-        """The audio's path as the PBX must be told it."""
-        return f"{self.pbx_directory}/{_audio_name(facts)}"
+        It may be entered again by the thread that is in it.
 
-    def sidecar_path(self, facts: RecordingFacts) -> Path:
-        """Where the sidecar of a recording lies."""
-        return Path(f"{self._root}/{_day(facts.created_at)}/{_checked(facts.recording_id)}.json")
+        Raises:
+            OSError: the lock file cannot be made or opened.
+        """
+        depth = getattr(self._deleting, "depth", 0)
+        with ExitStack() as locked:
+            if not depth:
+                # Whoever places a hold closes the gate, or could wait for ever among many.
+                with locks.held(self.directory, "deletion-gate", shared=True):
+                    locked.enter_context(locks.held(self.directory, "deletion", shared=True))
+            self._deleting.depth = depth + 1
+            try:
+                yield
+            finally:
+                self._deleting.depth = depth
 
-    def call_path(self, call: CallFacts) -> Path:
-        """Where the sidecar of a call lies."""
-        return Path(f"{self._root}/{_day(call.started_at)}/{_checked(call.call_id)}.call.json")
+    def held(self, facts: RecordingFacts, call: CallFacts | None = None) -> str:
+        """Why a recording may not be deleted now; empty when it may.
+
+        Args:
+            facts: The recording.
+            call: Its call; None has its sidecar read, where there is any hold at all.
+        """
+        if not self.holds.any():
+            return ""
+        if call is None:
+            with suppress(OSError, SidecarError):
+                call = self.read(self.sidecar_path(facts))[1]
+        return self.holds.reason(facts, call)
 
     def write_sidecar(
         self,
@@ -105,6 +108,7 @@ class RecordingStore:
         tombstone: Tombstone | None = None,
         *,
         durable: bool = False,
+        origin: str = "",
     ) -> None:
         """Write a recording's sidecar; whole or not at all, whatever happens.
 
@@ -114,20 +118,26 @@ class RecordingStore:
             tombstone: Set when the recording has been pruned.
             durable: Also flush the folder, so that a power failure cannot bring the former one
                 back. Costs a second flush.
+            origin: What it was made from when there was none.
 
         Raises:
             SpoolError: it could not be written.
         """
         self._write(
             self.sidecar_path(recording),
-            serial.dump(Sidecar(recording, call, tombstone)),
-            self._marker(recording.created_at, recording.recording_id, ""),
+            serial.dump(Sidecar(recording, call, tombstone, origin)),
+            (recording, tombstone),
             self._closed(recording),
             durable,
         )
 
     def write_call(
-        self, call: CallFacts, tombstone: Tombstone | None = None, *, durable: bool = False
+        self,
+        call: CallFacts,
+        tombstone: Tombstone | None = None,
+        *,
+        durable: bool = False,
+        origin: str = "",
     ) -> None:
         """Write a call's own sidecar, which brings a call without any recording back by rebuild.
 
@@ -136,102 +146,147 @@ class RecordingStore:
         """
         self._write(
             self.call_path(call),
-            serial.dump(CallSidecar(call, tombstone)),
-            self._marker(call.started_at, call.call_id, ".call"),
+            serial.dump(CallSidecar(call, tombstone, origin)),
+            (call, tombstone),
             call.ended_at is not None,
             durable,
         )
-
-    def read(self, path: Path) -> tuple[RecordingFacts, CallFacts]:
-        """Read a recording's sidecar.
-
-        Raises:
-            SidecarError: it is broken; the text names file, field and value.
-            OSError: it cannot be read.
-        """
-        sidecar = self.read_sidecar(path)
-        return sidecar.recording, sidecar.call
-
-    def read_sidecar(self, path: Path) -> Sidecar:
-        """Read a recording's sidecar with its tombstone. Raises as `read` does."""
-        try:
-            return serial.load(_content(path))
-        except SidecarError as error:
-            raise SidecarError(f"{path}: {error}") from None
-
-    def read_call(self, path: Path) -> CallFacts:
-        """Read a call's sidecar. Raises as `read` does."""
-        return self.read_call_sidecar(path).call
-
-    def read_call_sidecar(self, path: Path) -> CallSidecar:
-        """Read a call's sidecar with its tombstone. Raises as `read` does."""
-        try:
-            return serial.load_call(_content(path))
-        except SidecarError as error:
-            raise SidecarError(f"{path}: {error}") from None
 
     def unfinished(self) -> list[RecordingFacts]:
         """Recordings that a crash left open, oldest first.
 
         A discarded recording whose audio is still there is no work for anybody else: its audio is
-        deleted here. One whose channels could not be joined is to be finished again.
+        deleted here. One whose channels could not be joined is to be finished again. Of what only
+        the row is missing, `rows_left` tells.
         """
         found: list[RecordingFacts] = []
-        for marker, path in self._marked(call=False):
+        for marker in self._marked(of_call=False):
+            path = Path(marker.sidecar)
             try:
                 facts = self.read(path)[0]
                 if facts.state is RecordingState.DISCARDED:
                     self.delete_audio(facts)
                 elif self._closed(facts):
-                    files.remove(marker)
+                    self._markers.close(marker.name)
                 else:
-                    found.append(self._reopened(facts))
+                    found.append(self.reopened(facts))
+            except HeldError as held:
+                log.info("discard_held", recording=facts.recording_id, reason=str(held))
             except FileNotFoundError:
                 continue  # its first sidecar was never written, so it was never started
             except (OSError, SidecarError) as error:
                 log.warning("unfinished_recording", file=str(path), error=str(error))
         return found
 
+    def discarded(self) -> list[RecordingFacts]:
+        """Discarded recordings of which some audio is still there, such as held ones."""
+        found = []
+        for marker in self._marked(of_call=False):
+            with suppress(OSError, SidecarError):
+                facts = self.read(Path(marker.sidecar))[0]
+                if facts.state is RecordingState.DISCARDED and not self._closed(facts):
+                    found.append(facts)
+        return found
+
     def open_calls(self) -> list[CallFacts]:
         """Calls whose end was never written, oldest first."""
         found: list[CallFacts] = []
-        for marker, path in self._marked(call=True):
+        for marker in self._marked(of_call=True):
+            path = Path(marker.sidecar)
             try:
                 call = self.read_call(path)
                 if call.ended_at is None:
                     found.append(call)
                 else:
-                    files.remove(marker)
+                    self._markers.close(marker.name)
             except FileNotFoundError:
                 continue
             except (OSError, SidecarError) as error:
                 log.warning("open_call", file=str(path), error=str(error))
         return found
 
-    def find_call(self, recording: RecordingFacts) -> CallFacts | None:
-        """The call of a recording, by its own sidecar; None when that was never written."""
-        try:
-            path = self.call_path(self.read(self.sidecar_path(recording))[1])
-            return self.read_call(path)
-        except (OSError, SidecarError):
+    def rows_left(self) -> Iterator[Row]:
+        """Finished recordings and calls whose rows may be missing or behind, oldest day first.
+
+        What this process has written itself is left out: its rows are on their way. Each is to be
+        written, and then `written` told.
+        """
+        for marker in self._markers.found(row=True):
+            path = Path(marker.sidecar)
+            try:
+                files.complete(marker.sidecar)
+                found = self._markers.take(marker.name, partial(self._look, path, marker.of_call))
+            except FileNotFoundError:
+                continue
+            except (OSError, SidecarError) as error:
+                log.warning("row_left", file=str(path), error=str(error))
+                continue
+            if found is not None:
+                yield found.facts, found.tombstone
+
+    def written(
+        self, facts: RecordingFacts | CallFacts, tombstone: Tombstone | None = None
+    ) -> Row | None:
+        """Take note that the row of a recording or call is committed, or refused for good.
+
+        When the row says what the sidecar does, and nothing is left to do, its marker goes.
+
+        Returns:
+            What the sidecar says, when that is not what the row says: to be written again.
+        """
+        of_call = isinstance(facts, CallFacts)
+        path = self.call_path(facts) if isinstance(facts, CallFacts) else self.sidecar_path(facts)
+
+        def read() -> Written | None:
+            with suppress(OSError, SidecarError):
+                return self._look(path, of_call)
             return None
 
-    def recordings_of(self, calls: Collection[CallFacts]) -> list[RecordingFacts]:
-        """The recordings of a few calls, looked for in the folders of the days that they span."""
-        wanted = {call.call_id.encode() for call in calls}
-        if not wanted:
-            return []
-        found = []
-        day = min(call.started_at for call in calls)
-        while day <= datetime.now(UTC) + timedelta(days=1):
-            for path in Path(f"{self._root}/{_day(day)}").glob("*.json"):
-                if path.name.endswith(".call.json"):
-                    continue
-                with suppress(OSError, SidecarError):
-                    if any(call in path.read_bytes() for call in wanted):
-                        found.append(self.read(path)[0])
-            day += timedelta(days=1)
-        return [facts for facts in found if facts.call_id.encode() in wanted]
+        name = self._marker_of(facts)
+        found = self._markers.committed(name, facts, tombstone, str(path), read)
+        return None if found is None else (found.facts, found.tombstone)
+
+    def last(self, facts: RecordingFacts) -> RecordingFacts | None:
+        """What this process has written last of a recording, while its row is on its way."""
+        last = self._markers.last(self._marker_of(facts))
+        return last.facts if last is not None and isinstance(last.facts, RecordingFacts) else None
+
+    def known(self, facts: RecordingFacts) -> RecordingFacts | None:
+        """What the sidecar of a recording says now; None when it cannot be read.
+
+        What this process has written last, and nobody since, is known without reading it.
+        """
+        path = self.sidecar_path(facts)
+        last = self._markers.last(self._marker_of(facts))
+        if last is not None and files.signature(str(path)) == last.signature:
+            return last.facts if isinstance(last.facts, RecordingFacts) else None
+        with suppress(OSError, SidecarError):
+            return self.read(path)[0]
+        return None
+
+    def markers(self) -> Iterator[Marker]:
+        """Every marker, those of items with work to be done first."""
+        yield from self._markers.found(row=False)
+        yield from self._markers.found(row=True)
+
+    def unmark(self, marker: Marker) -> None:
+        """Remove a marker that belongs to no sidecar."""
+        self._markers.remove(marker)
+
+    def marked(self, facts: RecordingFacts | CallFacts) -> tuple[bool, bool]:
+        """Whether an item is marked: as one with work to be done, and as one without its row."""
+        marker = self._markers.path(self._marker_of(facts))
+        return Path(marker).exists(), Path(marker + ROW).exists()
+
+    def _look(self, path: Path, of_call: bool) -> Written:
+        # The signature first: what is written in between does not pass for what was read.
+        signature = files.signature(str(path)) or (0, 0, 0)
+        if of_call:
+            item = self.read_call_sidecar(path)
+            return Written(item.call, item.tombstone, signature, item.call.ended_at is not None)
+        sidecar = self.read_sidecar(path)
+        facts = sidecar.recording
+        return Written(facts, sidecar.tombstone, signature, self._closed(facts))
 
     def sidecars(self) -> Iterator[Path]:
         """Every sidecar below the directory, of recordings and of calls, in order of days."""
@@ -244,19 +299,52 @@ class RecordingStore:
             Whether there was any.
 
         Raises:
+            HeldError: it is there and under a legal hold; nothing was deleted.
             SpoolError: it is there and could not be deleted.
         """
         path = self.audio_path(facts)
-        with self._audio_lock:
-            existed = [self._delete(file) for file in self._audio_files(facts)]
+        existed = self._delete_files(facts)
         try:
             if any(existed) and durable:
                 files.flush_folder(str(path.parent))
             if facts.state is RecordingState.DISCARDED:
-                files.remove(self._marker(facts.created_at, facts.recording_id, ""))
+                self._markers.close(self._marker_of(facts))
         except OSError as error:
-            self._refuse(error, path)
+            self.refuse(error, path)
         return any(existed)
+
+    def _delete_files(self, facts: RecordingFacts) -> list[bool]:
+        with ExitStack() as locked:
+            try:
+                locked.enter_context(self.deleting())
+            except OSError as error:
+                self.refuse(error, self.directory / locks.LOCK_NAME)
+            self._refuse_held(facts)
+            with self._audio_lock:
+                unnamed = self._unname(facts)
+                return [unnamed, *(self._delete(file) for file in self.audio_files(facts))]
+
+    def _unname(self, facts: RecordingFacts) -> bool:
+        """Take away its name for people, also one that the listener does not know of."""
+        audio = (self.encoded_path(facts), self.audio_path(facts))
+        try:
+            name = facts.named or next(
+                filter(None, (named.find(self.directory, path) for path in audio)), ""
+            )
+            return bool(name) and named.remove(self.directory, name)
+        except ValueError as error:
+            log.warning("name_not_removed", recording=facts.recording_id, reason=str(error))
+            return False
+        except OSError as error:
+            self.refuse(error, self.directory / named.FOLDER)
+
+    def _refuse_held(self, facts: RecordingFacts) -> None:
+        reason = self.held(facts)
+        if reason and any(path.exists() for path in self.audio_files(facts)):
+            raise HeldError(
+                f"recording {facts.recording_id}: {reason}; its audio is kept until the hold is "
+                "released (callrec-pbx hold release)"
+            )
 
     def _delete(self, path: Path) -> bool:
         try:
@@ -264,7 +352,7 @@ class RecordingStore:
         except FileNotFoundError:
             return False
         except OSError as error:
-            self._refuse(error, path)
+            self.refuse(error, path)
         return True
 
     def replace_audio(self, facts: RecordingFacts, write: Callable[[BinaryIO], None]) -> bool:
@@ -291,23 +379,22 @@ class RecordingStore:
         except (OSError, SidecarError):
             return False
 
-    def _audio_files(self, facts: RecordingFacts) -> tuple[Path, ...]:
-        """Every file that may hold a part of it."""
-        path = self.audio_path(facts)
-        return Path(files.temporary(str(path))), *self.side_paths(facts), path
-
-    def _marker(self, at: datetime, item: str, suffix: str) -> str:
-        return f"{self._open}/{_day(at).replace('/', '')}-{_checked(item)}{suffix}"
+    def _marker_of(self, facts: RecordingFacts | CallFacts) -> str:
+        if isinstance(facts, CallFacts):
+            at, item = facts.started_at, f"{checked_id(facts.call_id)}.call"
+        else:
+            at, item = facts.created_at, checked_id(facts.recording_id)
+        return f"{day_of(at).replace('/', '')}-{item}"
 
     def _closed(self, recording: RecordingFacts) -> bool:
         """Whether nothing is left to do but to keep it and, one day, to prune it."""
         if recording.state is RecordingState.DISCARDED:
-            return not any(path.exists() for path in self._audio_files(recording))
+            return not any(path.exists() for path in self.audio_files(recording))
         if recording.state in (RecordingState.PRUNING, RecordingState.PRUNED):
             return True
         return _settled(recording) and not any(p.exists() for p in self.side_paths(recording))
 
-    def _reopened(self, recording: RecordingFacts) -> RecordingFacts:
+    def reopened(self, recording: RecordingFacts) -> RecordingFacts:
         """An open recording as it is to be gone on with: settled but not joined, it is not over."""
         if not _settled(recording):
             return recording
@@ -321,50 +408,31 @@ class RecordingStore:
             sha256="",
         )
 
-    def _marked(self, *, call: bool) -> Iterator[tuple[str, Path]]:
-        for name in files.names(self._open):
-            match = _MARKER.fullmatch(name)
-            if match is None or (match[5] is not None) is not call:
-                continue
-            year, month, day, item, suffix = match.groups()
-            sidecar = f"{self._root}/{year}/{month}/{day}/{item}{suffix or ''}.json"
-            files.complete(sidecar)
-            yield f"{self._open}/{name}", Path(sidecar)
+    def _marked(self, *, of_call: bool) -> Iterator[Marker]:
+        """The markers of items with work to be done, with their sidecars in place."""
+        for marker in self._markers.found(row=False, of_call=of_call):
+            files.complete(marker.sidecar)
+            yield marker
 
-    def _write(self, path: Path, data: bytes, marker: str, finished: bool, durable: bool) -> None:
-        target, folder = str(path), str(path.parent)
+    def _write(self, path: Path, data: bytes, row: Row, closed: bool, durable: bool) -> None:
+        target, folder, name = str(path), str(path.parent), self._marker_of(row[0])
+        self._markers.begin(name)
         try:
-            if not finished:
-                self._in_folder(self._open, lambda: files.mark(marker, FILE_MODE))
-            self._in_folder(folder, lambda: files.replace(target, data, FILE_MODE))
+            self._in_folder(self._markers.folder, lambda: self._markers.mark(name, row=closed))
+            signature = self._in_folder(folder, lambda: files.replace(target, data, FILE_MODE))
             if durable:
                 files.flush_folder(folder)
-            if finished:
-                files.remove(marker)
+            self._markers.end(name, Written(*row, signature, closed))
         except OSError as error:
-            self._refuse(error, path)
+            self.refuse(error, path)
 
-    def _in_folder(self, folder: str, write: Callable[[], None]) -> None:
+    def _in_folder(self, folder: str, write: Callable[[], T]) -> T:
         """Write; when the folder is not there yet, make it and write again."""
         try:
-            write()
+            return write()
         except FileNotFoundError:
             files.make_folder(self._root, folder, FOLDER_MODE)
-            write()
-
-    def _refuse(self, error: OSError, path: Path) -> NoReturn:
-        number = error.errno or errno.EIO
-        where, what = self.directory, error.strerror or str(error)
-        if number in (errno.ENOSPC, errno.EDQUOT):
-            reason = "disk_full"
-            remedy = f"make room on the file system of {where}"
-        elif not self.directory.is_dir():
-            reason = "spool_missing"
-            remedy = f"create or mount the recordings directory {where}"
-        else:
-            reason = "spool_not_writable"
-            remedy = f"let the user of callrec-pbx write below {where}"
-        raise SpoolError(number, reason, f"{path}: {what}; {remedy}") from error
+            return write()
 
 
 def _settled(recording: RecordingFacts) -> bool:
@@ -372,32 +440,3 @@ def _settled(recording: RecordingFacts) -> bool:
     if recording.state is RecordingState.INTERRUPTED:
         return recording.audio_ms is not None
     return recording.state in (RecordingState.STORED, RecordingState.FAILED)
-
-
-def _audio_name(facts: RecordingFacts) -> str:
-    return f"{_day(facts.created_at)}/{_checked(facts.recording_id)}.wav"
-
-
-def _checked(item: str) -> str:
-    """An id that may become a file name."""
-    if _ID.fullmatch(item) is None:
-        raise ValueError(
-            f"id {item!r}: is not 20 to 32 of 0-9 and a-z; only our own ids name files"
-        )
-    return item
-
-
-def _day(at: datetime) -> str:
-    if at.tzinfo is None:
-        raise ValueError(f"time {at!r}: has no time zone; use aware UTC datetimes")
-    if at.tzinfo is not UTC:
-        at = at.astimezone(UTC)
-    return f"{at.year:04d}/{at.month:02d}/{at.day:02d}"
-
-
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MAX_SIDECAR + 1)
-    if len(data) > MAX_SIDECAR:
-        raise SidecarError(f"larger than {MAX_SIDECAR} bytes")
-    return data

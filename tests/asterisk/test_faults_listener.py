@@ -1,13 +1,15 @@
 """The listener frozen, killed or restarted at the worst moments: no call suffers, none is lost."""
 
 import asyncio
+import random
 import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from callrec_pbx.domain.words import Consent, Outcome, RecordingState
+from callrec_pbx.domain.words import Channels, Consent, Outcome, RecordingState
+from tests.asterisk.balance import balance
 from tests.asterisk.faults import (
     AGENT,
     CALLER,
@@ -462,6 +464,31 @@ async def test_started_when_a_call_runs_already(listener: Listener) -> None:
     # What was offered, and not answered, is read from the channel.
     assert (call.a_number, call.b_number, call.direction) == ("46701234567", "301", "inbound")
     assert call.ddi == "301"
+
+
+@pytest.mark.parametrize("seed", [1])
+async def test_killed_again_and_again_right_after_hangups(listener: Listener, seed: int) -> None:
+    """Whatever it was at with the calls that have just ended, the next one goes on from there."""
+    chance = random.Random(seed)
+    stereo = everything(whisper=False, notice="none", channels="stereo")
+    await running(listener, stereo, follow_up="threads = 1")
+    lines = ("301", "302", "303", "304")
+    for kills in range(1, 7):
+        talks = [await talk_of(listener, line) for line in lines]
+        await listener.recording("recording", len(lines))
+        await asyncio.gather(*(talk.end() for talk in talks))
+        await chat(chance.uniform(0, 0.5))
+        listener.kill()
+        await listener.up()
+        await listener.ended(kills * len(lines))
+    await balance(listener)
+    recordings = listener.recording_facts()
+    assert len(recordings) == len(listener.call_facts()) == 6 * len(lines)
+    assert {recording.channels for recording in recordings} == {Channels.STEREO}
+    await listener.until(
+        lambda: not listener.rows("SELECT 1 FROM recording WHERE to_do <> ''"), "the waveforms"
+    )
+    assert "24 recordings and 24 calls agree" in listener.cli("catalogue", "check", "--checksums")
 
 
 async def proxy_again(proxy: Proxy, listener: Listener) -> None:

@@ -117,7 +117,9 @@ async def test_a_recording_is_finished_by_one_at_a_time(
     begun: list[RecordingFacts] = []
     go_on = threading.Event()
 
-    def slow(store: RecordingStore, facts: RecordingFacts, *, wait_s: float) -> RecordingFacts:
+    def slow(
+        store: RecordingStore, facts: RecordingFacts, *, wait_s: float, names: bool
+    ) -> RecordingFacts:
         begun.append(facts)
         if facts == one:
             assert go_on.wait(10)
@@ -135,3 +137,76 @@ async def test_a_recording_is_finished_by_one_at_a_time(
     assert begun == [one, other, again]
     del tasks
     await until(lambda: not spool._locks)
+
+
+async def test_what_came_to_be_known_after_an_end_is_kept(spool: Spool, rows: Rows) -> None:
+    """It is discarded when it was stored, and somebody has changed it since, in this process or
+    another."""
+    stored = recording(state=RecordingState.STORED)
+    await spool.save_recording(stored, CALL)
+    known = replace(stored, tags=("vip",), encoded_size=9, encoded_sha256="ab", named="x/y.wav")
+    RecordingStore(spool.store.directory).write_sidecar(known, CALL)
+    await spool.save_recording(replace(stored, state=RecordingState.STOPPING), CALL)
+    assert rows.recordings[-1] == replace(known, state=RecordingState.STOPPING)
+    await spool.save_recording(replace(stored, state=RecordingState.DISCARDED), CALL)
+    gone = rows.recordings[-1]
+    assert (gone.state, gone.tags, gone.named) == (RecordingState.DISCARDED, ("vip",), "x/y.wav")
+    assert (gone.encoded, gone.encoded_sha256) == (False, "")
+    assert spool.store.read(spool.store.sidecar_path(gone))[0] == gone
+
+
+async def test_who_changes_it_is_waited_for(spool: Spool, rows: Rows) -> None:
+    stored = recording(state=RecordingState.STORED)
+    await spool.save_recording(stored, CALL)
+    with spool.store.holding(stored.recording_id):
+        saving = asyncio.ensure_future(
+            spool.save_recording(replace(stored, state=RecordingState.DISCARDED), CALL)
+        )
+        other = recording(3, state=RecordingState.CAPTURED)
+        await spool.save_recording(other, CALL)
+        assert not saving.done()
+        await asyncio.to_thread(spool.store.write_sidecar, replace(stored, flagged=True), CALL)
+    await saving
+    assert rows.recordings[-1].flagged
+
+
+async def test_a_start_waits_for_no_lock(spool: Spool, rows: Rows) -> None:
+    """What lies between two people talking and their recording is the sidecar alone."""
+    with spool.store.holding(recording().recording_id):
+        await spool.save_recording(recording(), CALL)
+    assert rows.recordings == [recording()]
+    assert spool.store.known(recording()) == recording()
+
+
+async def test_rows_that_an_earlier_listener_left(spool: Spool, rows: Rows) -> None:
+    """Few of them wait at once, and an end does not wait for them."""
+    earlier = RecordingStore(spool.store.directory)
+    ended = replace(CALL, ended_at=START + timedelta(seconds=9))
+    many = [recording(number, state=RecordingState.STORED) for number in range(10, 20)]
+    await asyncio.to_thread(earlier.write_call, ended)
+    for one in many:
+        await asyncio.to_thread(earlier.write_sidecar, one, ended)
+    assert await spool.unfinished() == ((), ())
+    await spool.write_rows_left()
+    assert rows.calls == [ended]
+    assert rows.recordings == many
+    await spool.write_rows_left()
+    assert rows.recordings == many
+
+
+async def test_however_many_rows_are_left_few_are_on_their_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "ROWS_AT_ONCE", 2)
+    rows = Rows()
+    rows.backlog = 3
+    spool = Spool(RecordingStore(tmp_path), rows, 0)
+    for number in range(10, 20):
+        facts = recording(number, state=RecordingState.STORED)
+        await asyncio.to_thread(RecordingStore(tmp_path).write_sidecar, facts, CALL)
+    writing = asyncio.ensure_future(spool.write_rows_left())
+    await until(lambda: len(rows.recordings) == 2)
+    rows.backlog = 2
+    await until(lambda: len(rows.recordings) == 10)
+    await writing
+    await spool.close()

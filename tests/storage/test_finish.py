@@ -106,7 +106,7 @@ def test_a_failure_keeps_its_own_reason(store: RecordingStore) -> None:
 
 def test_without_a_limit_it_is_kept(store: RecordingStore) -> None:
     audio(store)
-    kept = a_recording(state=S.CAPTURED, retention_days=None, delete_after=None)
+    kept = a_recording(state=S.CAPTURED, retention="unlimited", delete_after=None)
     assert finish(store, kept).delete_after is None
 
 

@@ -319,6 +319,7 @@ def test_on_a_full_disk_the_next_start_makes_it(
     assert names(store) == ["wav"]
     store.write_sidecar(done, a_call())
     assert RecordingStore(store.directory).unfinished() == []
+    store.written(done)
     assert not list((store.directory / "open").glob("[!.]*"))
 
 
@@ -390,6 +391,7 @@ def test_a_discard_cut_off_by_a_crash_is_finished(store: RecordingStore, name: s
     store.write_sidecar(facts, a_call())
     assert RecordingStore(store.directory).unfinished() == []
     assert names(store) == []
+    store.written(facts)
     assert not list((store.directory / "open").glob("[!.]*"))
 
 

@@ -121,8 +121,11 @@ def test_what_is_not_finished_is_found_again(store: RecordingStore, state: S) ->
     finished = {S.STORED, S.FAILED, S.DISCARDED, S.PRUNING, S.PRUNED}
     again = RecordingStore(store.directory)
     assert again.unfinished() == ([] if state in finished else [facts])
-    store.write_sidecar(replace(facts, state=S.STORED), a_call())
+    stored = replace(facts, state=S.STORED)
+    store.write_sidecar(stored, a_call())
     assert again.unfinished() == []
+    assert len(markers(store)) == 1
+    assert store.written(stored) is None
     assert markers(store) == []
 
 
@@ -143,25 +146,113 @@ def test_open_calls_are_found_again(store: RecordingStore) -> None:
     assert store.open_calls() == []
 
 
-def test_a_kill_between_sidecar_and_marker_is_tidied_up(
-    store: RecordingStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_marker_stays_until_the_row_is_committed(store: RecordingStore) -> None:
+    """A listener that is killed between sidecar and row leaves nobody behind."""
     store.write_sidecar(a_recording(state=S.RECORDING), a_call())
     store.write_call(a_call(ended_at=None))
+    assert store.written(a_recording(state=S.RECORDING)) is None
+    assert store.written(a_call(ended_at=None)) is None
+    assert len(markers(store)) == 2
+    store.write_sidecar(a_recording(), a_call())
+    store.write_call(a_call())
+    assert len(markers(store)) == 2
+    again = RecordingStore(store.directory)
+    assert (again.unfinished(), again.open_calls()) == ([], [])
+    assert list(again.rows_left()) == [(a_call(), None), (a_recording(), None)]
+    assert list(again.rows_left()) == []  # they are on their way
+    assert again.written(a_recording()) is None
+    assert again.written(a_call()) is None
+    assert markers(store) == []
+    assert list(RecordingStore(store.directory).rows_left()) == []
 
-    def killed(path: str) -> None:
-        raise KeyboardInterrupt
+
+def test_rows_of_this_process_are_not_left(store: RecordingStore) -> None:
+    store.write_sidecar(a_recording(), a_call())
+    assert list(store.rows_left()) == []
+
+
+def test_a_committed_row_that_fell_behind_is_to_be_written_again(store: RecordingStore) -> None:
+    """By this process or by another: the sidecar is the truth."""
+    old, new = a_recording(), a_recording(tags=("a",))
+    store.write_sidecar(old, a_call())
+    store.write_sidecar(new, a_call())
+    assert store.written(old) == (new, None)
+    assert len(markers(store)) == 1
+    assert store.written(new) is None
+    assert markers(store) == []
+    store.write_sidecar(old, a_call())
+    RecordingStore(store.directory).write_sidecar(new, a_call())
+    assert store.written(old) == (new, None)
+    assert store.written(new) is None
+    assert markers(store) == []
+    tombstone = Tombstone(START, "retention", "over")
+    RecordingStore(store.directory).write_call(a_call(), tombstone)
+    assert store.written(a_call()) == (a_call(), tombstone)
+    assert store.written(a_call(), tombstone) is None
+    assert markers(store) == []
+
+
+def test_a_row_that_is_ahead_of_its_sidecar_is_left_alone(
+    store: RecordingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was full: the row has what the sidecar could not get."""
+    store.write_sidecar(a_recording(state=S.RECORDING), a_call())
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "unlink", killed)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(SpoolError):
             store.write_sidecar(a_recording(), a_call())
-        with pytest.raises(KeyboardInterrupt):
-            store.write_call(a_call())
-    assert len(markers(store)) == 2
-    assert store.unfinished() == []
-    assert store.open_calls() == []
+    assert store.written(a_recording()) is None
+    assert RecordingStore(store.directory).unfinished() == [a_recording(state=S.RECORDING)]
+
+
+@pytest.mark.parametrize("row_first", [True, False])
+def test_a_discarded_recording_is_marked_until_audio_and_row_are_done(
+    store: RecordingStore, row_first: bool
+) -> None:
+    store.write_sidecar(a_recording(state=S.RECORDING), a_call())
+    facts = a_recording(state=S.DISCARDED)
+    store.audio_path(facts).write_bytes(b"talk")
+    store.write_sidecar(facts, a_call())
+    if row_first:
+        store.written(facts)
+        assert RecordingStore(store.directory).discarded() == [facts]
+    store.delete_audio(facts)
+    if not row_first:
+        assert len(markers(store)) == 1
+        store.written(facts)
     assert markers(store) == []
+
+
+def test_what_a_former_version_left_behind_a_finished_sidecar(store: RecordingStore) -> None:
+    store.write_sidecar(a_recording(), a_call())
+    store.write_call(a_call())
+    for name in markers(store):
+        marker = store.directory / "open" / name
+        marker.rename(marker.with_suffix(""))
+    again = RecordingStore(store.directory)
+    assert (again.unfinished(), again.open_calls()) == ([], [])
+    assert list(again.rows_left()) == [(a_call(), None), (a_recording(), None)]
+
+
+def test_a_marker_of_a_row_without_sidecar_goes(store: RecordingStore) -> None:
+    """It was killed before its only sidecar was written, as of a call that was merged at once."""
+    store.write_call(a_call())
+    store.call_path(a_call()).unlink()
+    assert list(RecordingStore(store.directory).rows_left()) == []
+    assert markers(store) == []
+
+
+def test_of_a_sidecar_that_others_have_changed_the_newest_is_known(store: RecordingStore) -> None:
+    store.write_sidecar(a_recording(), a_call())
+    assert store.known(a_recording()) == a_recording()
+    RecordingStore(store.directory).write_sidecar(a_recording(flagged=True), a_call())
+    assert store.known(a_recording()) == a_recording(flagged=True)
+    store.sidecar_path(a_recording()).unlink()
+    assert store.known(a_recording()) is None
 
 
 def test_a_power_failure_may_take_the_first_rename(store: RecordingStore) -> None:
@@ -209,6 +300,9 @@ def test_a_discard_cut_off_by_a_crash_is_finished(store: RecordingStore) -> None
     store.write_sidecar(facts, a_call())  # killed here: the audio is still there
     assert RecordingStore(store.directory).unfinished() == []
     assert not audio.exists()
+    again = RecordingStore(store.directory)
+    assert list(again.rows_left()) == [(facts, None)]
+    again.written(facts)
     assert markers(store) == []
 
 

@@ -1,0 +1,1 @@
+"""Comparing rows, sidecars and files, and mending what disagrees."""
