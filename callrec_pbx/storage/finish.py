@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from callrec_pbx.audio import wav
 from callrec_pbx.domain.facts import RecordingFacts
-from callrec_pbx.domain.words import Channels, RecordingState
+from callrec_pbx.domain.plans import parse
+from callrec_pbx.domain.words import AudioFormat, Channels, FollowUp, RecordingState
 from callrec_pbx.storage import sides
 from callrec_pbx.storage.store import RecordingStore
 
@@ -28,6 +29,7 @@ def finish(
     *,
     wait_s: float = WAIT_S,
     sleep: Callable[[float], None] = time.sleep,
+    names: bool = False,
 ) -> RecordingFacts:
     """Complete the facts of a recording whose file the PBX has closed. Blocks; run in a thread.
 
@@ -38,11 +40,14 @@ def finish(
         facts: A recording that is captured, interrupted or failed; others are returned as they are.
         wait_s: How long to wait for the header to agree with the file; 0 when the PBX is gone.
         sleep: How to wait.
+        names: Whether recordings get names for people on the disk.
 
     Returns:
         The facts with length, size, checksum and date of deletion. A captured recording is stored
         now; one without audio has failed for `no_audio`, one that is no WAV file for
         `unreadable_audio`. `channels` says what the file is, mixed where no stereo could be made.
+        `to_do` says what work is to follow. One whose WAV file was replaced by then is complete,
+        and gets what its sidecar says.
 
     Raises:
         OSError: the file cannot be read; it is worth trying again.
@@ -51,6 +56,9 @@ def finish(
         return facts
     facts = replace(facts, delete_after=_delete_after(facts))
     path = store.audio_path(facts)
+    known = _replaced(store, facts)
+    if known is not None:
+        return known
     deadline = time.monotonic() + wait_s
     info = _settled(path, deadline, sleep)
     repaired = False
@@ -75,8 +83,39 @@ def finish(
         channels=Channels.STEREO if info.channels == _TWO else Channels.MIXED,
     )
     if facts.state is RecordingState.CAPTURED:
-        return replace(facts, state=RecordingState.STORED)
-    return facts
+        facts = replace(facts, state=RecordingState.STORED)
+    return replace(facts, to_do=_to_do(store, facts, names=names))
+
+
+def _to_do(store: RecordingStore, facts: RecordingFacts, *, names: bool) -> tuple[FollowUp, ...]:
+    """What is to follow on a recording with audio."""
+    if facts.state is RecordingState.FAILED:
+        return ()
+    # With its channels still beside it the next start finishes it again: it stays as it is.
+    unjoined = any(side.exists() for side in store.side_paths(facts))
+    encode = facts.format is not AudioFormat.WAV and not unjoined
+    return (
+        *((FollowUp.ENCODE,) if encode else ()),
+        FollowUp.WAVEFORM,
+        *((FollowUp.NAME,) if names else ()),
+    )
+
+
+def _replaced(store: RecordingStore, facts: RecordingFacts) -> RecordingFacts | None:
+    """What is known of a recording whose WAV file was replaced; None when it was not."""
+    if facts.format is AudioFormat.WAV or store.audio_path(facts).exists():
+        return None
+    if any(side.exists() for side in store.side_paths(facts)):
+        return None
+    known = store.known(facts)
+    if known is None or not known.encoded or not store.encoded_path(facts).is_file():
+        return None
+    stored = facts.state is RecordingState.CAPTURED
+    return replace(
+        known,
+        state=RecordingState.STORED if stored else facts.state,
+        reason=facts.reason,
+    )
 
 
 def _settled(path: Path, deadline: float, sleep: Callable[[float], None]) -> wav.WavInfo | None:
@@ -110,6 +149,4 @@ def _failed(facts: RecordingFacts, reason: str) -> RecordingFacts:
 
 
 def _delete_after(facts: RecordingFacts) -> datetime | None:
-    if facts.retention_days is None:
-        return None
-    return (facts.ended_at or facts.created_at) + timedelta(days=facts.retention_days)
+    return parse(facts.retention).after(facts.ended_at or facts.created_at)

@@ -1,0 +1,1 @@
+"""What is done with a recording once it is stored: encode, waveform, name."""
