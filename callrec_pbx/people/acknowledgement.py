@@ -6,6 +6,7 @@ from typing import cast
 
 from sqlalchemy import Connection, Engine, Table, insert, select
 
+from callrec_pbx.catalogue.audit import Action, Entry, append
 from callrec_pbx.catalogue.people_models import AcknowledgementRow, Entity
 from callrec_pbx.config.checks import BadValueError
 from callrec_pbx.domain.people import Tenant
@@ -15,6 +16,7 @@ from callrec_pbx.people.errors import PeopleError
 from callrec_pbx.people.kinds import KINDS
 from callrec_pbx.people.lookup import find
 from callrec_pbx.people.rows import TENANT
+from callrec_pbx.people.versions import lock
 
 ACKNOWLEDGEMENT = cast(Table, AcknowledgementRow.__table__)
 
@@ -52,6 +54,7 @@ def acknowledge(
         raise PeopleError(label, [problem("who", who, error)]) from None
     made = Acknowledgement(tenant, datetime.now(UTC), who, text_version, text_sha256)
     with engine.begin() as connection:
+        lock(connection)
         tenant_id, found = find(connection, Entity.TENANT, (tenant,))
         made = replace(made, tenant=cast(Tenant, found).name)
         connection.execute(
@@ -64,6 +67,9 @@ def acknowledge(
                 text_sha256=text_sha256,
             )
         )
+        detail = {"text_version": text_version, "text_sha256": text_sha256}
+        entry = Entry(made.tenant, who, Action.PEOPLE, "acknowledgement", made.tenant, detail)
+        append(connection, entry, made.at)
     return made
 
 

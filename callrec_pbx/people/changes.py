@@ -12,6 +12,7 @@ from callrec_pbx.domain.people import Line, Profile, Tenant, User
 from callrec_pbx.domain.words import Switch
 from callrec_pbx.people import checks
 from callrec_pbx.people.acknowledgement import is_acknowledged
+from callrec_pbx.people.auditing import trails_of
 from callrec_pbx.people.batch import Batch
 from callrec_pbx.people.change import Change
 from callrec_pbx.people.checking import (
@@ -247,6 +248,7 @@ class Changes:
             VersionKind.PEOPLE_AND_POLICY if followed else VersionKind.PEOPLE,
             changes=[*lines, *followed.lines] if followed else lines,
             document=followed.document if followed else None,
+            trails=trails_of(changes),
         )
         self._connection.execute(
             insert(PEOPLE_CHANGE),

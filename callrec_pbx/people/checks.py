@@ -15,6 +15,7 @@ LONGEST_NAME = 80
 LONGEST_TEXT = 200
 LONGEST_EMAIL = 254
 MOST_RECORDINGS = 100_000
+MOST_GB = 1_000_000
 
 _EMAIL = re.compile(r"[\w.!#$%&'+/=^`{|}~-]{1,64}@[\w-]+(\.[\w-]+)*")
 _PREFIX = re.compile(r"[0-9]{0,4}")
@@ -161,6 +162,13 @@ def limit(value: int | None) -> int | None:
             f"give 1 to {MOST_RECORDINGS}, or nothing for no limit; recording is switched off by "
             "callrec-pbx tenant recording off",
         )
+    return value
+
+
+def quota(value: int | None) -> int | None:
+    """Check the room that recordings may take (GB); None for any."""
+    if value is not None and not 1 <= value <= MOST_GB:
+        raise BadValueError("is not a quota", f"give 1 to {MOST_GB} GB, or nothing for no quota")
     return value
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from callrec_pbx.catalogue.people_models import Entity
-from callrec_pbx.config.checks import BadValueError
+from callrec_pbx.config.checks import BadValueError, plan
 from callrec_pbx.domain.people import (
     Ddi,
     Department,
@@ -21,7 +21,7 @@ from callrec_pbx.domain.people import (
     Tenant,
     User,
 )
-from callrec_pbx.domain.words import Device, Switch
+from callrec_pbx.domain.words import Device, OnQuota, Switch
 from callrec_pbx.people import checks
 
 Thing = Tenant | Site | Department | User | Profile | Line | Ddi | Queue
@@ -202,6 +202,12 @@ _DEPARTMENT = Field(
     "department", "The department.", _or_empty(checks.name), refers=Entity.DEPARTMENT
 )
 
+_RETENTION = Field(
+    "retention",
+    "Retention plan, such as 90 days; empty: that of the next level.",
+    _or_empty(plan),
+)
+
 KINDS: dict[Entity, Kind] = {
     kind.entity: kind
     for kind in (
@@ -240,6 +246,18 @@ KINDS: dict[Entity, Kind] = {
                 ),
                 _HOLIDAYS,
                 _PREFIX,
+                Field(
+                    "quota_gb",
+                    "Room that its recordings may take, in GB; empty: any.",
+                    checks.quota,
+                    sort=Sort.WHOLE,
+                ),
+                Field(
+                    "on_quota",
+                    "When they take more: warn, stop (recording), prune (the oldest first).",
+                    sort=Sort.WORD,
+                    words=OnQuota,
+                ),
             ),
         ),
         Kind(
@@ -291,6 +309,7 @@ KINDS: dict[Entity, Kind] = {
                     checks.text,
                     instead="use callrec-pbx profile switch",
                 ),
+                _RETENTION,
             ),
         ),
         Kind(
@@ -366,6 +385,7 @@ KINDS: dict[Entity, Kind] = {
                 _SITE,
                 _DEPARTMENT,
                 _LANGUAGE,
+                _RETENTION,
             ),
         ),
     )

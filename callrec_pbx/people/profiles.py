@@ -6,10 +6,12 @@ from typing import cast
 
 from sqlalchemy import Connection, Engine, Table, func, insert, select, update
 
+from callrec_pbx.catalogue.audit import Action, Entry, append
 from callrec_pbx.catalogue.people_models import Entity, ProfileSwitchRow
 from callrec_pbx.domain.people import People, Profile, User
 from callrec_pbx.people.lookup import find
 from callrec_pbx.people.rows import PERSON
+from callrec_pbx.people.versions import lock
 
 PROFILE_SWITCH = cast(Table, ProfileSwitchRow.__table__)
 MOST = 1000
@@ -44,6 +46,8 @@ def switch_profile(engine: Engine, tenant: str, user: str, profile: str, by: str
         PeopleError: there is no such user or profile.
     """
     with engine.begin() as connection:
+        # A listener asks for what is newer than the last id: so ids are committed as they rise.
+        lock(connection)
         row_id, person = find(connection, Entity.USER, (tenant, user))
         email = cast(User, person).email
         if profile:
@@ -53,6 +57,8 @@ def switch_profile(engine: Engine, tenant: str, user: str, profile: str, by: str
             return False
         connection.execute(update(PERSON).where(PERSON.c.id == row_id).values(profile=profile))
         log_switch(connection, tenant, email, profile, by)
+        detail = {"profile": profile}
+        append(connection, Entry(tenant, by, Action.PEOPLE, "profile_switch", email, detail))
     return True
 
 

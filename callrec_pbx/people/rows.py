@@ -60,6 +60,8 @@ _SELECTS: dict[Entity, Select[Any]] = {
         TENANT.c.time_zone,
         TENANT.c.holidays,
         TENANT.c.outside_prefix,
+        TENANT.c.quota_gb,
+        TENANT.c.on_quota,
     ),
     Entity.SITE: select(
         SITE.c.id,
@@ -85,6 +87,7 @@ _SELECTS: dict[Entity, Select[Any]] = {
         _name(SITE),
         PERSON.c.recording,
         PERSON.c.profile,
+        PERSON.c.retention,
     )
     .join_from(PERSON, TENANT, PERSON.c.tenant_id == TENANT.c.id)
     .outerjoin(DEPARTMENT, PERSON.c.department_id == DEPARTMENT.c.id)
@@ -115,7 +118,13 @@ _SELECTS: dict[Entity, Select[Any]] = {
     .join_from(DDI, TENANT, DDI.c.tenant_id == TENANT.c.id)
     .outerjoin(SITE, DDI.c.site_id == SITE.c.id),
     Entity.QUEUE: select(
-        QUEUE.c.id, TENANT.c.name, QUEUE.c.name, _name(SITE), _name(DEPARTMENT), QUEUE.c.language
+        QUEUE.c.id,
+        TENANT.c.name,
+        QUEUE.c.name,
+        _name(SITE),
+        _name(DEPARTMENT),
+        QUEUE.c.language,
+        QUEUE.c.retention,
     )
     .join_from(QUEUE, TENANT, QUEUE.c.tenant_id == TENANT.c.id)
     .outerjoin(SITE, QUEUE.c.site_id == SITE.c.id)

@@ -1,15 +1,22 @@
 """The one sequence of versions: changes of the policy and of people and places take from it."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from sqlalchemy import Connection, RowMapping, Table, func, insert, select
 
+from callrec_pbx.catalogue.audit import Action, Detail, Entry, append_all
+from callrec_pbx.catalogue.engine import alone
 from callrec_pbx.catalogue.people_models import PolicyVersionRow, VersionKind
 
 POLICY_VERSION = cast(Table, PolicyVersionRow.__table__)
+
+THE_INSTALLATIONS: Mapping[str, Mapping[str, Detail]] = {"": {}}
+"""The trail that belongs to no tenant."""
 
 OF_PEOPLE = (VersionKind.PEOPLE, VersionKind.PEOPLE_AND_POLICY)
 OF_THE_POLICY = (VersionKind.POLICY, VersionKind.PEOPLE_AND_POLICY, VersionKind.ROLLBACK)
@@ -33,15 +40,12 @@ class Version:
 def lock(connection: Connection) -> int:
     """Keep every other change out until the transaction ends; begin a change with it.
 
-    What is read after it is what the next version follows on. On SQLite the transaction has the
-    lock from its beginning.
+    What is read after it is what the next version follows on.
 
     Returns:
         The current version, 0 where there is none.
     """
-    last = select(POLICY_VERSION.c.version).order_by(POLICY_VERSION.c.version.desc()).limit(1)
-    connection.execute(last.with_for_update()).all()
-    # Asked again: while it waited, another may have added one.
+    alone(connection, "people")
     return current_version(connection)
 
 
@@ -61,8 +65,9 @@ def next_version(
     document: dict[str, Any] | None = None,
     restored_from: int | None = None,
     at: datetime | None = None,
+    trails: Mapping[str, Mapping[str, Detail]] = THE_INSTALLATIONS,
 ) -> int:
-    """Write a new version, in the transaction of the change that it is for.
+    """Write a new version, in the transaction of the change that it is for, and audit it.
 
     Args:
         connection: Of a writing transaction; if it is rolled back, there is no version either.
@@ -73,6 +78,8 @@ def next_version(
         document: The policy text as JSON-able values, where it has changed.
         restored_from: The version that a rollback brings back.
         at: When; now if it is not given.
+        trails: In which tenants' audit trails it goes, and what it says there besides; if it is
+            not given, that of the installation.
 
     Returns:
         Its number.
@@ -90,7 +97,25 @@ def next_version(
             restored_from=restored_from,
         )
     )
+    # Neither comment nor changes: they may have excluded numbers in them, and so people.
+    detail: dict[str, Detail] = {"version": str(kind)}
+    if document is not None:
+        detail["policy_sha256"] = document_sha256(document)
+    if restored_from is not None:
+        detail["restored_from"] = restored_from
+    action = Action.PEOPLE if kind in OF_PEOPLE else Action.POLICY
+    entries = [
+        Entry(tenant, author, action, "version", str(version), {**more, **detail})
+        for tenant, more in trails.items()
+    ]
+    append_all(connection, entries, at)
     return version
+
+
+def document_sha256(document: dict[str, Any]) -> str:
+    """The hash of a policy's text as it is kept, whatever order a database gives its keys back."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def versions(

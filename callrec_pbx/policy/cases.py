@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import Field as DataclassField
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
@@ -16,7 +16,6 @@ from callrec_pbx.domain.facts import Decision
 from callrec_pbx.domain.people import People, User
 from callrec_pbx.domain.policy import CallInQuestion, Policy
 from callrec_pbx.domain.policy.schedule import zone
-from callrec_pbx.domain.policy.settings import UNLIMITED
 from callrec_pbx.domain.words import Direction
 from callrec_pbx.policy import values
 from callrec_pbx.policy.document import Name, Part, Retention, Text, Truth, Whole, parse_toml
@@ -66,7 +65,7 @@ class CallPart(Part):
 
 def _expectation(field: DataclassField[Any], hint: Any) -> tuple[Any, Any]:
     kind = hint
-    if field.name == "retention_days":
+    if field.name == "retention":
         kind = Retention
     elif hint is bool:
         kind = Truth
@@ -221,14 +220,19 @@ def question_of(call: CallPart, people: People, now: datetime) -> CallInQuestion
     )
 
 
-def decide(policy: Policy, call: CallPart, now: datetime) -> tuple[CallInQuestion, Decision]:
+def decide(
+    policy: Policy, call: CallPart, now: datetime, full: frozenset[str] = frozenset()
+) -> tuple[CallInQuestion, Decision]:
     """What a policy says of a made-up call, with every rule that was tried.
+
+    Args:
+        full: Tenants that stop recording, as there is no room left.
 
     Raises:
         CaseError: There is no such user or profile.
     """
     people = policy.people
-    question = question_of(call, people, now)
+    question = replace(question_of(call, people, now), full=full)
     if call.profile is None:
         return question, policy.decide(question, every=True)
     user = people.belonging(question.line, question.ddi, question.queue).user
@@ -268,17 +272,13 @@ def _differences(case: Case, decision: Decision) -> tuple[Difference, ...]:
     found = []
     for name, expected in case.expected.items():
         got = getattr(decision, name)
-        if name == "retention_days":
-            got = UNLIMITED if got is None else got
         if got != expected:
-            found.append(Difference(name, field_text(name, expected), field_text(name, got)))
+            found.append(Difference(name, field_text(expected), field_text(got)))
     return tuple(found)
 
 
-def field_text(name: str, value: Any) -> str:
+def field_text(value: Any) -> str:
     """A value of a decision as people write it."""
-    if name == "retention_days" and value in (None, UNLIMITED):
-        return values.UNLIMITED_WORD
     if isinstance(value, StrEnum):
         return value.value
     return str(value).lower() if isinstance(value, bool) else str(value)

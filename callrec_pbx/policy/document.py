@@ -32,6 +32,7 @@ from callrec_pbx.domain.policy.rules import (
 )
 from callrec_pbx.domain.policy.settings import SUPPRESS, Settings, names
 from callrec_pbx.domain.words import (
+    AudioFormat,
     Channels,
     ConsentMode,
     Device,
@@ -45,14 +46,13 @@ from callrec_pbx.policy import values
 from callrec_pbx.policy.errors import PolicyFileError
 
 EXAMPLE = Path(__file__).with_name("example.toml")
-LONGEST_DAYS = 36500
 LONGEST_PAUSE_S = 86400
 LONGEST_REMINDER_S = 90
 
 Text = Annotated[str, Field(strict=True)]
 Truth = Annotated[bool, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True), BeforeValidator(values.whole)]
-Retention = Annotated[int, Field(strict=True), BeforeValidator(values.retention)]
+Retention = Annotated[Text, BeforeValidator(checks.plan)]
 Reminder = Annotated[Whole, AfterValidator(values.reminder)]
 Name = Annotated[Text, AfterValidator(values.name)]
 RuleName = Annotated[Text, AfterValidator(values.written), AfterValidator(checks.name)]
@@ -119,11 +119,14 @@ class SettingsPart(Part):
     )
     channels: Channels | None = Field(default=None, description="how the two directions are kept")
     voicemail: Truth | None = Field(default=None, description="whether voicemail is recorded too")
-    retention_days: Retention | None = Field(
-        default=None,
-        le=LONGEST_DAYS,
-        description=f'days until the recording is pruned, or "{values.UNLIMITED_WORD}"',
-        examples=[90],
+    retention: Retention | None = Field(
+        default=None, description="how long the recording is kept", examples=["90 days"]
+    )
+    format: AudioFormat | None = Field(
+        default=None, description="what audio is encoded to when the call is over"
+    )
+    keep_wav: Truth | None = Field(
+        default=None, description="whether the WAV file is kept beside the encoded one"
     )
 
     def settings(self) -> Settings:

@@ -11,7 +11,7 @@ from callrec_pbx.catalogue.engine import reading
 from callrec_pbx.config import Config
 from callrec_pbx.domain.people import People
 from callrec_pbx.domain.policy import Policy, PolicyText
-from callrec_pbx.domain.policy.settings import BUILT_IN, UNLIMITED, Filled
+from callrec_pbx.domain.policy.settings import BUILT_IN, Filled
 from callrec_pbx.numbers import Numbers
 from callrec_pbx.people import versions
 from callrec_pbx.people.load import load_people
@@ -107,7 +107,7 @@ def defaults_of(config: Config) -> Filled:
     return replace(
         BUILT_IN,
         language=config.prompts.language,
-        retention_days=config.retention.default_days or UNLIMITED,
+        retention=config.retention.default,
     )
 
 

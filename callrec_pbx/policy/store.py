@@ -4,12 +4,14 @@ The text is kept whole with each version that changes it. Excluded numbers are r
 with the versions in which they count, so that many of them cost nothing per version.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, Table, bindparam, insert, or_, select, update
 
+from callrec_pbx.catalogue.audit import Detail
 from callrec_pbx.catalogue.people_models import ExcludedNumberRow, VersionKind
 from callrec_pbx.domain.policy.rules import PolicyText
 from callrec_pbx.people import versions
@@ -17,9 +19,12 @@ from callrec_pbx.people.versions import POLICY_VERSION, Version
 from callrec_pbx.policy.diff import Change, changes
 from callrec_pbx.policy.document import from_document
 from callrec_pbx.policy.errors import NoSuchVersionError, PolicyChangedError, PolicyFileError
-from callrec_pbx.policy.written import to_json
+from callrec_pbx.policy.written import KINDS, to_json
 
 EXCLUDED = cast(Table, ExcludedNumberRow.__table__)
+
+WITH_SETTINGS = (*KINDS, "rule")
+"""The tables of a document that have settings."""
 
 LINES_KEPT = 50
 """Lines of a change that its version keeps; the document has the rest."""
@@ -133,6 +138,7 @@ def save_within(
         changes=lines_of(found),
         document=to_json(replace(text, excluded_numbers=())) if rules_changed else None,
         restored_from=restored_from,
+        trails={"": _told(found)},
     )
     _write_excluded(connection, version, text.excluded_numbers)
     return Saved(version, before, found)
@@ -164,7 +170,12 @@ def change_excluded(
         if not found or dry_run:
             return Saved(before, before, found)
         version = versions.next_version(
-            connection, author, comment, VersionKind.POLICY, changes=lines_of(found)
+            connection,
+            author,
+            comment,
+            VersionKind.POLICY,
+            changes=lines_of(found),
+            trails={"": _told(found)},
         )
         _write_excluded(connection, version, wanted)
         return Saved(version, before, found)
@@ -188,7 +199,21 @@ def text_alone(connection: Connection, version: int) -> PolicyText:
         .limit(1)
     )
     row = connection.execute(query).first()
-    return PolicyText() if row is None else from_document(row.document, f"version {row.version}")
+    if row is None:
+        return PolicyText()
+    return from_document(_as_now(row.document), f"version {row.version}")
+
+
+def _as_now(document: dict[str, Any]) -> dict[str, Any]:
+    """A document as an earlier version kept it: its days of retention are a plan now."""
+    return {
+        key: [_part_as_now(part) for part in value] if key in WITH_SETTINGS else value
+        for key, value in document.items()
+    }
+
+
+def _part_as_now(part: dict[str, Any]) -> dict[str, Any]:
+    return {"retention" if key == "retention_days" else key: value for key, value in part.items()}
 
 
 def _text_of(connection: Connection, version: int) -> PolicyText:
@@ -223,6 +248,14 @@ def lines_of(found: tuple[Change, ...]) -> list[str]:
     if len(found) > LINES_KEPT:
         lines.append(f"and {len(found) - LINES_KEPT} more")
     return lines
+
+
+def _told(found: tuple[Change, ...]) -> dict[str, Detail]:
+    """How much of what has changed, for the audit trail: never an excluded number itself."""
+    told: Counter[str] = Counter()
+    for change in found:
+        told[f"{change.kind}_{change.did.name.lower()}"] += len(change.numbers) or 1
+    return dict(told)
 
 
 def _write_excluded(connection: Connection, version: int, numbers: Iterable[str]) -> None:

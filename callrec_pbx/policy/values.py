@@ -10,9 +10,8 @@ from typing import Any
 
 from callrec_pbx.config.checks import BadValueError
 from callrec_pbx.domain.policy.rules import EVERY_DAY, MINUTES_A_DAY
-from callrec_pbx.domain.policy.settings import SUPPRESS, UNLIMITED
+from callrec_pbx.domain.policy.settings import SUPPRESS
 
-UNLIMITED_WORD = "unlimited"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LEAST_REMINDER_S = 10
 LONGEST_NAME = 80
@@ -44,15 +43,6 @@ def reminder(value: int) -> int:
     """Check the interval of reminder tones."""
     if 0 < value < LEAST_REMINDER_S:
         raise BadValueError("is too short", f"give 0 for none, or {LEAST_REMINDER_S} to 90")
-    return value
-
-
-def retention(value: Any) -> Any:
-    """Days until a recording is pruned; 0, which people may take for "at once", is refused."""
-    if value == UNLIMITED_WORD:
-        return UNLIMITED
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BadValueError("is not a number of days", f'give 1 to 36500, or "{UNLIMITED_WORD}"')
     return value
 
 

@@ -12,7 +12,7 @@ from callrec_pbx.domain.policy.rules import (
     Rule,
     Window,
 )
-from callrec_pbx.domain.policy.settings import UNLIMITED, Settings, names
+from callrec_pbx.domain.policy.settings import Settings, names
 from callrec_pbx.domain.words import OnHoliday
 from callrec_pbx.policy import values
 from callrec_pbx.policy.document import CRITERIA
@@ -46,19 +46,8 @@ def _time_text(value: date | datetime) -> str:
     return value.isoformat()
 
 
-def setting_value(name: str, value: Any) -> Any:
-    """A setting's value as it is written."""
-    if name == "retention_days" and value == UNLIMITED:
-        return values.UNLIMITED_WORD
-    return value
-
-
 def _settings(settings: Settings) -> dict[str, Any]:
-    return {
-        name: setting_value(name, value)
-        for name in names()
-        if (value := getattr(settings, name)) is not None
-    }
+    return {name: value for name in names() if (value := getattr(settings, name)) is not None}
 
 
 def _place(place: Place) -> dict[str, Any]:

@@ -16,6 +16,14 @@ def cleared_recording(recording: RecordingFacts) -> RecordingFacts:
         line="",
         # Its steps name users and lines.
         explanation=Explanation(),
+        # Whatever people have written, and what is no more to be done.
+        tags=(),
+        to_do=(),
+        follow_up_error="",
+        named="",
+        deletion_at=None,
+        deletion_by="",
+        deletion_why="",
     )
 
 

@@ -1,10 +1,12 @@
-"""What retention would do, with a reason for each item. Pure: rows and a time in, a plan out."""
+"""What is due, and why. Pure: facts and a time in, a reason out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
+from callrec_pbx.domain.plans import parse
 from callrec_pbx.domain.words import RecordingState
 
 _OVER = frozenset(
@@ -23,13 +25,37 @@ NOTHING_KEPT = frozenset({RecordingState.DISCARDED, RecordingState.PRUNED})
 A recording that failed may have some, when it failed on the way (see `without_audio`).
 """
 
+SPARED = timedelta(days=1)
+"""A quota takes nothing that ended later than this ago: somebody may just be about to hear it."""
+
+
+class Reason(StrEnum):
+    """Why a recording is deleted, in one word."""
+
+    RETENTION = "retention"
+    MANUAL = "manual"
+    QUOTA = "quota"
+    ERASURE = "erasure"
+    WITH_CALL = "with_call"
+    UNFINISHED = "unfinished"
+
 
 @dataclass(frozen=True, slots=True)
-class PruneRecording:
-    """Delete the audio of a recording and clear its personal data."""
+class Due:
+    """That a recording is to be pruned.
 
-    recording: RecordingFacts
+    Attributes:
+        why: The reason for its tombstone.
+        by: Who asked for it; empty: nobody did.
+    """
+
+    reason: Reason
     why: str
+    by: str = ""
+
+
+Judge = Callable[[RecordingFacts], Due | None]
+"""Says whether a recording, as its sidecar has it, is to be pruned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +64,11 @@ class ClearCall:
 
     Attributes:
         recordings: Its recordings without audio (see `without_audio`) that go with it.
-        after: Ids of recordings that the same plan prunes, and without which it is not done.
     """
 
     call: CallFacts
     recordings: tuple[RecordingFacts, ...]
-    after: tuple[str, ...]
     why: str
-
-
-Item = PruneRecording | ClearCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,41 +90,6 @@ class CallStanding:
         return (*self.recordings, *self.related)
 
 
-def plan(
-    recordings: Iterable[RecordingFacts],
-    calls: Iterable[CallStanding],
-    now: datetime,
-    call_days: int | None,
-) -> tuple[Item, ...]:
-    """Say what is to be done, in order; what nothing is to be done about is left out.
-
-    Args:
-        recordings: Recordings that may be due.
-        calls: Calls that may be due, with all their recordings.
-        now: The time to judge by.
-        call_days: Days after its end at which a call without a kept recording is cleared; None
-            keeps it until a recording of it is pruned, or for ever if it has none.
-    """
-    pruned: dict[str, PruneRecording] = {}
-    for recording in recordings:
-        why = why_due(recording, now)
-        if why:
-            pruned[recording.recording_id] = PruneRecording(recording, why)
-    cleared: list[ClearCall] = []
-    for standing in calls:
-        why = _why_clear(standing, pruned, now, call_days)
-        if why:
-            left = tuple(
-                recording
-                for recording in standing.recordings
-                if recording.recording_id not in pruned
-                and recording.state is not RecordingState.PRUNED
-            )
-            after = tuple(r.recording_id for r in standing.all if r.recording_id in pruned)
-            cleared.append(ClearCall(standing.call, left, after, why))
-    return (*pruned.values(), *cleared)
-
-
 def without_audio(recording: RecordingFacts) -> bool:
     """Whether a recording has no audio to keep: nothing, or nothing that was ever measured."""
     if recording.state is RecordingState.FAILED:
@@ -111,46 +97,79 @@ def without_audio(recording: RecordingFacts) -> bool:
     return recording.state in NOTHING_KEPT
 
 
-def why_due(recording: RecordingFacts, now: datetime) -> str:
-    """Why a recording is to be pruned now; empty when it is not."""
+def kept_bytes(recording: RecordingFacts) -> int:
+    """Bytes of audio that are kept of a recording: its WAV while it is there, its encoded file."""
+    if recording.state not in _OVER or recording.state is RecordingState.DISCARDED:
+        return 0
+    wav = recording.size or 0 if recording.has_wav else 0
+    return wav + (recording.encoded_size or 0)
+
+
+def due(recording: RecordingFacts, now: datetime) -> Due | None:
+    """Why a recording is to be pruned now; None when it is not."""
     if recording.state is RecordingState.PRUNING:
-        return "pruning was begun and not finished"
-    if recording.state not in _OVER:
-        return ""
-    if recording.state is RecordingState.INTERRUPTED and recording.audio_ms is None:
-        return ""
+        return Due(Reason.UNFINISHED, "pruning was begun and not finished")
+    if not _is_over(recording):
+        return None
+    if recording.deletion_at is not None and recording.deletion_at <= now:
+        return Due(Reason.MANUAL, recording.deletion_why, recording.deletion_by)
     date = recording.delete_after
-    if date is None and recording.retention_days is not None:
+    if date is None:
         # One that was discarded, or failed without audio, may never have been dated.
-        ended = recording.ended_at or recording.created_at
-        date = ended + timedelta(days=recording.retention_days)
+        date = parse(recording.retention).after(recording.ended_at or recording.created_at)
     if date is None or date > now:
-        return ""
-    return f"kept for {recording.retention_days} days, until {date:%Y-%m-%d %H:%M} UTC"
+        return None
+    return Due(Reason.RETENTION, f"kept for {recording.retention}, until {date:%Y-%m-%d %H:%M} UTC")
 
 
-def _why_clear(
+def over_quota(recording: RecordingFacts, now: datetime, why: str) -> Due | None:
+    """Why a recording is to be pruned to make room; None when it has no audio, or is spared."""
+    ended = recording.ended_at or recording.created_at
+    if not _is_over(recording) or not kept_bytes(recording) or ended > now - SPARED:
+        return None
+    return Due(Reason.QUOTA, why)
+
+
+def with_call(recording: RecordingFacts, why: str) -> Due | None:
+    """Why a recording goes with its call, before its own date: only one without audio does."""
+    return Due(Reason.WITH_CALL, why) if without_audio(recording) else None
+
+
+def clearing(
     standing: CallStanding,
-    pruned: dict[str, PruneRecording],
+    goes: Callable[[RecordingFacts], bool],
     now: datetime,
     call_days: int | None,
-) -> str:
+) -> ClearCall | None:
+    """What of a call is to be cleared now; None when nothing is.
+
+    Args:
+        goes: Whether a recording is to count as pruned, although it is not yet.
+        call_days: Days after its end at which a call without a kept recording is cleared; None
+            keeps it until a recording of it is pruned, or for ever if it has none.
+    """
+    gone = {r.recording_id for r in standing.all if r.state is RecordingState.PRUNED or goes(r)}
+    why = _why_clear(standing, gone, now, call_days)
+    if not why:
+        return None
+    left = tuple(r for r in standing.recordings if r.recording_id not in gone)
+    return ClearCall(standing.call, left, why)
+
+
+def _is_over(recording: RecordingFacts) -> bool:
+    if recording.state is RecordingState.INTERRUPTED and recording.audio_ms is None:
+        return False
+    return recording.state in _OVER
+
+
+def _why_clear(standing: CallStanding, gone: set[str], now: datetime, call_days: int | None) -> str:
     call = standing.call
-    if call.ended_at is None or _any_kept(standing.all, pruned):
+    if call.ended_at is None:
         return ""
-    if any(_is_pruned(r, pruned) for r in standing.all):
+    if any(r.recording_id not in gone and not without_audio(r) for r in standing.all):
+        return ""
+    if gone:
         return "all its recordings are pruned"
     if call_days is not None and call.ended_at + timedelta(days=call_days) <= now:
         return f"ended more than {call_days} days ago and has no recording"
     return ""
-
-
-def _is_pruned(recording: RecordingFacts, pruned: dict[str, PruneRecording]) -> bool:
-    return recording.state is RecordingState.PRUNED or recording.recording_id in pruned
-
-
-def _any_kept(recordings: Sequence[RecordingFacts], pruned: dict[str, PruneRecording]) -> bool:
-    return any(
-        not without_audio(recording) and recording.recording_id not in pruned
-        for recording in recordings
-    )

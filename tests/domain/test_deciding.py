@@ -85,7 +85,7 @@ settings = st.builds(
     announce_inbound=st.sampled_from([None, True, False]),
     announce_outbound=st.sampled_from([None, True, False]),
     reminder_s=st.sampled_from([None, 0, 15]),
-    retention_days=st.sampled_from([None, 0, 30]),
+    retention=st.sampled_from([None, "unlimited", "30 days"]),
     whisper=st.sampled_from([None, True, False]),
 )
 windows = st.builds(

@@ -76,7 +76,7 @@ def test_a_decision_carries_all_that_the_rule_says() -> None:
         notice=Notice.ANNOUNCEMENT,
         reminder_s=15,
         resume_after_s=60,
-        retention_days=30,
+        retention="30 days",
         language="sv",
     )
     decision = policy(given).decide(CALL)
@@ -87,7 +87,7 @@ def test_a_decision_carries_all_that_the_rule_says() -> None:
     )
     for name in ("consent", "on_refusal", "on_failure", "whisper", "notice", "language"):
         assert getattr(decision, name) == getattr(given.settings, name)
-    for name in ("reminder_s", "resume_after_s", "retention_days"):
+    for name in ("reminder_s", "resume_after_s", "retention"):
         assert getattr(decision, name) == getattr(given.settings, name)
 
 

@@ -20,7 +20,7 @@ def after(ms: int) -> datetime:
 @pytest.fixture
 def recording() -> Recording:
     """One that has been asked for."""
-    decision = Decision(Outcome.RECORDED, "rule", "sales", "7", retention_days=90, reminder_s=15)
+    decision = Decision(Outcome.RECORDED, "rule", "sales", "7", retention="90 days", reminder_s=15)
     return Recording("r", "c", "l", "PJSIP/301-1", "301", decision, AT, AT)
 
 

@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 from callrec_pbx.domain import events as e
 from callrec_pbx.domain.people import Line, People, Profile, Tenant, User
 from callrec_pbx.domain.policy import CallInQuestion, Policy, PolicyText
-from callrec_pbx.domain.words import Consent, ConsentMode, Direction, Mode, Outcome, Switch
+from callrec_pbx.domain.words import (
+    Consent,
+    ConsentMode,
+    Direction,
+    Mode,
+    OnQuota,
+    Outcome,
+    Switch,
+)
 from tests.domain.scene import START, Scene
 from tests.rules import policy, rule
 
@@ -131,6 +139,24 @@ def test_a_limited_call_stays_limited() -> None:
     )
     (call,) = (call for call in scene.calls.calls.values() if "other" in call.live)
     assert [h.outcome for h in call.skipped.values()] == [Outcome.LIMITED]
+
+
+def test_what_runs_goes_on_when_there_is_no_room_left() -> None:
+    scene = Scene()
+    people = People.of([Tenant("default", Switch.ON, quota_gb=1, on_quota=OnQuota.STOP)])
+    scene.calls.policy = Policy("1", PolicyText(rules=(rule("all"),)), people=people)
+    scene.play(TALK)
+    scene.calls.full = frozenset({"default"})
+    scene.play(
+        """
+        7    other@2 offered inbound 302         -> ask none
+        8    other@2 bridged b2
+        8    302@2   bridged b2
+        """
+    )
+    assert scene.recordings() == [("301", "recording", "")]
+    (call,) = (call for call in scene.calls.calls.values() if "other" in call.live)
+    assert {h.reason for h in call.skipped.values()} == {"quota_full"}
 
 
 def test_recordings_that_are_over_do_not_count_for_the_limit() -> None:

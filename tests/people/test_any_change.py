@@ -30,7 +30,11 @@ from callrec_pbx.people.load import load_people
 from callrec_pbx.people.table import write_table
 from callrec_pbx.people.versions import current_version
 from callrec_pbx.policy.people import changing, import_table
+from tests.databases import only_sqlite
 from tests.people.house import D, everything, raw
+
+# What these go through is the same on both, and slow on a server.
+pytestmark = only_sqlite
 
 QUICK = settings(
     deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]

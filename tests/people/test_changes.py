@@ -60,7 +60,7 @@ def test_a_change_makes_one_version_that_says_all(engine: Engine) -> None:
     assert (logged[4].entity, logged[4].key, logged[4].before) == (E.USER, f"{D}/{ANNA}", None)
     assert logged[4].after == {
         "tenant": D, "email": ANNA, "name": "Anna", "language": "", "country": "",
-        "department": "Sales", "site": "Berlin", "recording": True, "profile": "",
+        "department": "Sales", "site": "Berlin", "recording": True, "profile": "", "retention": "",
     }  # fmt: skip
 
 

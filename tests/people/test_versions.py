@@ -5,13 +5,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine, event
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Engine
 
 from callrec_pbx.catalogue import migrate
 from callrec_pbx.catalogue.people_models import Entity, VersionKind
 from callrec_pbx.domain.people import Line, Site
 from callrec_pbx.people.history import changes_of
+from callrec_pbx.people.profiles import switch_profile
 from callrec_pbx.people.versions import (
     POLICY_VERSION,
     current_version,
@@ -84,14 +84,16 @@ def test_where_there_is_none_yet(engine: Engine) -> None:
         assert next_version(connection, "ann", "", VersionKind.POLICY) == 1
 
 
-def test_another_database_locks_the_newest_version(engine: Engine) -> None:
-    """SQLite has no need of it, and leaves it out."""
-    statements = []
-    event.listen(engine, "before_execute", lambda *given: statements.append(given[1]))
+def test_a_change_waits_for_the_one_before_it(url: str, engine: Engine) -> None:
+    """Nobody reads what a change under way is about to change."""
+    other = migrate.open_current(url, busy_ms=50)
     with engine.begin() as connection:
         lock(connection)
-    text = str(statements[0].compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
-    assert text.endswith("FOR UPDATE")
+        with pytest.raises(Exception, match=r"locked|lock timeout"), changing(other, author="bo"):
+            pass
+        with pytest.raises(Exception, match=r"locked|lock timeout"):
+            switch_profile(other, D, "anna@x.se", "", "test")
+    other.dispose()
 
 
 @pytest.mark.parametrize("preload", [False, True])

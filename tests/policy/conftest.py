@@ -1,5 +1,1 @@
-"""A migrated catalogue in a file of its own."""
-
-from tests.catalogue.conftest import engine, url
-
-__all__ = ["engine", "url"]
+"""Nothing of its own: `url` and `engine`, of both kinds, come from `tests.databases`."""

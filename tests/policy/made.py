@@ -5,9 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import strategies as st
 
+from callrec_pbx.domain.plans import Plan
 from callrec_pbx.domain.policy.rules import Holiday, Place, PolicyText, Rule, Window
 from callrec_pbx.domain.policy.settings import SUPPRESS, Settings
 from callrec_pbx.domain.words import (
+    AudioFormat,
     Channels,
     ConsentMode,
     Device,
@@ -34,7 +36,9 @@ SETTINGS = st.builds(
     resume_after_s=st.none() | st.integers(0, 86400),
     channels=st.none() | st.sampled_from(Channels),
     voicemail=st.none() | st.booleans(),
-    retention_days=st.none() | st.integers(0, 36500),
+    retention=st.none() | st.integers(0, 100).map(lambda days: str(Plan(days))),
+    format=st.none() | st.sampled_from(AudioFormat),
+    keep_wav=st.none() | st.booleans(),
 )
 LANGUAGES = st.none() | st.sampled_from(["de", "sv", "nb"])
 RULE_SETTINGS = st.builds(

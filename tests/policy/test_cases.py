@@ -34,7 +34,7 @@ mode = "never"
 name = "support"
 queue = "support"
 mode = "always_pausable"
-retention_days = 30
+retention = "30 days"
 [[rule]]
 name = "office"
 direction = "inbound"
@@ -180,7 +180,7 @@ CASES = """
 name = "support is asked"
 from = "+4670123"
 queue = "support"
-expect = { outcome = "recorded", mode = "always_pausable", retention_days = 30 }
+expect = { outcome = "recorded", mode = "always_pausable", retention = "30 days" }
 
 [[case]]
 name = "office at night"
@@ -193,7 +193,7 @@ expect.reason = "no_rule"
 [[case]]
 name = "wrong"
 from = "+493012345"
-expect = { outcome = "recorded", whisper = true, retention_days = "unlimited", rule = "x" }
+expect = { outcome = "recorded", whisper = true, retention = "unlimited", rule = "x" }
 """
 
 
@@ -231,7 +231,7 @@ EXPECT = "expect = { outcome = 'recorded' }\n"
         (CASE + "expect = {}", ['case 1 "a" expect', "expects nothing"]),
         (CASE + "expect = { outcom = 'x' }", ['"a" expect.outcom', "did you mean outcome?"]),
         (CASE + "expect = { outcome = 'x' }", ['"a" expect.outcome = "x"', "recorded, declined"]),
-        (CASE + "expect = { retention_days = 0 }", ["retention_days = 0", "unlimited"]),
+        (CASE + "expect = { retention = 0 }", ["retention = 0", "unlimited"]),
         (CASE + "expect = { explanation = 'x' }", ["expect.explanation", "no such setting"]),
         (CASE + EXPECT + "form = '1'", ['case 1 "a" form', "did you mean from?"]),
         (CASE + EXPECT + "from = 1", ['case 1 "a" from = 1', "string"]),

@@ -17,7 +17,7 @@ BOARD = Rule("board", Mode.NEVER, line=("301", "302"))
 SUPPORT = Rule(
     "support",
     Mode.ALWAYS_PAUSABLE,
-    Settings(consent=ConsentMode.OPT_OUT, retention_days=0),
+    Settings(consent=ConsentMode.OPT_OUT, retention="unlimited"),
     queue=("support",),
     when=(Window((0, 1, 2, 3, 4), 8 * 60, 17 * 60, OnHoliday.OPEN), Window()),
 )
@@ -71,7 +71,7 @@ def place(settings: Settings, kind: str = "site", tenant: str = "acme") -> Polic
             [
                 "~ rule support: enabled (none) -> false; "
                 "valid_from (none) -> 2026-03-01T00:00:00+00:00; consent opt_out -> announce; "
-                'announcement (none) -> ""; retention_days unlimited -> (none)'
+                'announcement (none) -> ""; retention unlimited -> (none)'
             ],
         ),
         (place(Settings(language="sv")), ["+ site S: language sv"]),

@@ -43,7 +43,7 @@ excluded_numbers = ["+46 70-123 45 67", "+4989*"]
 
 [[tenant]]
 consent = "opt_in"
-retention_days = "unlimited"
+retention = "unlimited"
 channels = "stereo"
 
 [[site]]
@@ -89,7 +89,7 @@ notice = "announcement"
 reminder_s = 15
 resume_after_s = 120
 voicemail = true
-retention_days = 30
+retention = "30 days"
 language = "de"
 
 [[rule.when]]
@@ -119,7 +119,9 @@ def test_everything_reaches_the_domain() -> None:
                 "tenant",
                 "",
                 "",
-                Settings(consent=ConsentMode.OPT_IN, retention_days=0, channels=Channels.STEREO),
+                Settings(
+                    consent=ConsentMode.OPT_IN, retention="unlimited", channels=Channels.STEREO
+                ),
             ),
             Place("site", "", "Stockholm", Settings(voicemail=True)),
             Place("department", "acme", "Support", Settings(announcement="suppress")),
@@ -159,7 +161,7 @@ def test_everything_reaches_the_domain() -> None:
                     reminder_s=15,
                     resume_after_s=120,
                     voicemail=True,
-                    retention_days=30,
+                    retention="30 days",
                     language="de",
                 ),
             ),
@@ -195,7 +197,7 @@ def test_what_is_written_is_readable_and_stays() -> None:
     assert "# Version 3 by an na\n" in written
     for line in (
         'days = ["mon-wed", "fri", "sun"]',
-        'retention_days = "unlimited"',
+        'retention = "unlimited"',
         'queue = ["support", "sup*"]',
         'line = "30?"',
         "valid_to = 2026-04-01T00:00:00Z",
@@ -269,8 +271,12 @@ WHEN = RULE + "[[rule.when]]\n"
         (RULE + "queue = 5", ['"a" queue = 5: is neither a text nor a list', "such as sales"]),
         (RULE + "resume_after_s = '120'", ['resume_after_s = "120": is not a whole number']),
         (RULE + "resume_after_s = 120.0", ["resume_after_s = 120.0: is not a whole number"]),
-        (RULE + "retention_days = 30.0", ["retention_days = 30.0: is not a number of days"]),
-        (RULE + "retention_days = '30'", ['retention_days = "30": is not a number of days']),
+        (RULE + "retention = 30.0", ["retention = 30.0: is not a retention plan", "30 days"]),
+        (RULE + "retention = true", ["retention = true: is not a retention plan"]),
+        (RULE + "retention = '101 years'", ['retention = "101 years": is more than 100 years']),
+        (RULE + "retention_days = 30", ["retention_days: there is no", "mean retention?"]),
+        (RULE + "format = 'ogg'", ['format = "ogg": is not a word known here', "opus"]),
+        (RULE + "keep_wav = 1", ["keep_wav = 1: is neither true nor false"]),
         (RULE + "reminder_s = '15'", ['reminder_s = "15": is not a whole number']),
         (RULE + "valid_from = 0001-01-01T00:00:00+10:00", ["end of all dates", "leave it out"]),
         ("bogus = 1", ["bogus: there is no such setting", "known are excluded_numbers, tenant"]),
@@ -285,8 +291,8 @@ WHEN = RULE + "[[rule.when]]\n"
         (RULE + "reminder_s = 5", ['rule 1 "a" reminder_s = 5', "too short"]),
         (RULE + "reminder_s = 91", ['rule 1 "a" reminder_s = 91', "10 to 90"]),
         (RULE + "reminder_s = true", ['rule 1 "a" reminder_s = true', "number"]),
-        (RULE + "retention_days = 0", ['"a" retention_days = 0', '"unlimited"']),
-        (RULE + "retention_days = 'ever'", ['"a" retention_days = "ever"', "unlimited"]),
+        (RULE + "retention = 0", ['"a" retention = 0', '"unlimited"']),
+        (RULE + "retention = 'ever'", ['"a" retention = "ever"', "unlimited"]),
         (RULE + "number = '0[1-9]'", ['"a" number = "0[1-9]"', "number"]),
         (RULE + "line = '3#1'", ['"a" line = "3#1"', "no offer"]),
         (RULE + "queue = 'a@b'", ['"a" queue', "no offer"]),

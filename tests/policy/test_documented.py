@@ -94,7 +94,7 @@ TELAVOX = """
 name = "with the add-on"
 from = "+4670"
 to = "301"
-expect = { outcome = "recorded", mode = "always", consent = "announce", retention_days = 90 }
+expect = { outcome = "recorded", mode = "always", consent = "announce", retention = "90 days" }
 [[case]]
 name = "outbound nobody is told"
 from = "301"
@@ -206,13 +206,13 @@ expect.outcome = "recorded"
 expect.consent = "opt_out"
 expect.whisper = true
 expect.announcement = "north"
-expect.retention_days = 30
+expect.retention = "30 days"
 expect.rule = "campaign north"
 [[case]]
 name = "south"
 from = "+4970"
 ddi = "+49891234"
-expect = { announcement = "south", retention_days = 14, rule = "campaign south" }
+expect = { announcement = "south", retention = "14 days", rule = "campaign south" }
 [[case]]
 name = "another number"
 from = "+4970"
@@ -233,7 +233,7 @@ to = "305"
 expect.mode = "always"
 expect.channels = "stereo"
 expect.voicemail = true
-expect.retention_days = 1825
+expect.retention = "5 years"
 expect.consent = "announce"
 expect.on_failure = "continue"
 expect.start_stop = "announcement"

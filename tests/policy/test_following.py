@@ -39,7 +39,7 @@ name = "Stockholm"
 consent = "opt_in"
 [[department]]
 name = "Support"
-retention_days = 7
+retention = "7 days"
 [[holiday]]
 date = 2026-12-24
 tenant = "default"

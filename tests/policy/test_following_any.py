@@ -33,6 +33,7 @@ from callrec_pbx.people.rows import TENANT
 from callrec_pbx.policy import store
 from callrec_pbx.policy.document import from_document
 from callrec_pbx.policy.people import changing
+from tests.databases import only_sqlite
 
 E = Entity
 D = "default"
@@ -128,6 +129,7 @@ def world(engine: Engine) -> Engine:
     return engine
 
 
+@only_sqlite
 @settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -9,8 +9,9 @@ import structlog
 from sqlalchemy import Engine
 
 from callrec_pbx.config import parse_config
+from callrec_pbx.domain.plans import UNLIMITED
 from callrec_pbx.domain.policy import CallInQuestion, PolicyText
-from callrec_pbx.domain.policy.settings import BUILT_IN, UNLIMITED
+from callrec_pbx.domain.policy.settings import BUILT_IN
 from callrec_pbx.domain.words import Direction, Outcome
 from callrec_pbx.people.profiles import switch_profile
 from callrec_pbx.policy import store
@@ -65,12 +66,12 @@ def test_text_people_numbers_and_holidays_come_together(engine: Engine) -> None:
 def test_what_no_level_says_comes_from_the_configuration(engine: Engine) -> None:
     furnish(engine)
     store.save(engine, TEXT, "anna")
-    config = parse_config("[retention]\ndefault_days = 30\n[prompts]\nlanguage = 'de'", Path("c"))
+    config = parse_config("[retention]\ndefault = '30 days'\n[prompts]\nlanguage = 'de'", Path("c"))
     defaults = defaults_of(config)
-    assert defaults == replace(BUILT_IN, retention_days=30, language="de")
+    assert defaults == replace(BUILT_IN, retention="30 days", language="de")
     decision = load_policy(engine, defaults, TODAY).policy.decide(call())
-    assert (decision.retention_days, decision.language) == (30, "sv")
-    assert defaults_of(parse_config("", Path("c"))).retention_days == UNLIMITED
+    assert (decision.retention, decision.language) == ("30 days", "sv")
+    assert defaults_of(parse_config("", Path("c"))).retention == UNLIMITED
 
 
 def test_a_new_catalogue_decides_that_nothing_is_recorded(engine: Engine) -> None:

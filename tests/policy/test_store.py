@@ -1,14 +1,17 @@
 """The policy's versions."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 
+from callrec_pbx.catalogue.migrate import open_current
 from callrec_pbx.catalogue.people_models import VersionKind
 from callrec_pbx.domain.policy.rules import PolicyText, Rule
 from callrec_pbx.domain.words import Mode
@@ -17,12 +20,14 @@ from callrec_pbx.policy.errors import NoSuchVersionError, PolicyChangedError
 from callrec_pbx.policy.store import (
     EXCLUDED,
     LINES_KEPT,
+    Saved,
     at,
     change_excluded,
     current,
     save,
     text_version,
 )
+from tests.databases import only_sqlite
 from tests.policy.made import policies
 
 ONE = PolicyText(rules=(Rule("one", Mode.NEVER, line=("301",)),), excluded_numbers=("+461", "+462"))
@@ -161,6 +166,7 @@ def test_a_version_keeps_a_part_of_a_long_list_of_changes(engine: Engine) -> Non
     assert lines[-1] == "and 5 more"
 
 
+@only_sqlite
 def test_nothing_of_a_change_that_fails_stays(engine: Engine, url: str) -> None:
     version = save(engine, ONE, "anna").version
     with sqlite3.connect(url.removeprefix("sqlite:///")) as raw:
@@ -174,6 +180,7 @@ def test_nothing_of_a_change_that_fails_stays(engine: Engine, url: str) -> None:
     assert now(engine) == (version, ONE)
 
 
+@only_sqlite
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(st.lists(policies(), max_size=4))
 def test_every_version_stays_as_it_was(engine: Engine, texts: list[PolicyText]) -> None:
@@ -185,3 +192,34 @@ def test_every_version_stays_as_it_was(engine: Engine, texts: list[PolicyText]) 
             assert set(found.places) == set(text.places)
             assert set(found.holidays) == set(text.holidays)
             assert found.excluded_numbers == tuple(sorted(text.excluded_numbers))
+
+
+def test_two_who_save_at_the_same_moment_make_two_versions(engine: Engine, url: str) -> None:
+    ready = threading.Barrier(2, timeout=20)
+
+    def save_one(text: PolicyText) -> Saved:
+        other = open_current(url)
+        try:
+            ready.wait()
+            return save(other, text, "anna")
+        finally:
+            other.dispose()
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = sorted(pool.map(save_one, (ONE, TWO)), key=lambda saved: saved.version)
+    assert (first.before, first.version) == (1, 2)
+    assert (second.before, second.version) == (2, 3)
+
+
+def test_days_of_an_earlier_version_are_read_as_a_plan(engine: Engine) -> None:
+    """A version that is in the catalogue cannot be written anew."""
+    save(engine, ONE, "anna")
+    document = {
+        "tenant": [{"name": "default", "consent": "none", "retention_days": 30}],
+        "rule": [{"name": "all", "mode": "always", "retention_days": "unlimited"}],
+    }
+    with engine.begin() as connection:
+        connection.execute(update(versions.POLICY_VERSION).values(document=document))
+        _, text = current(connection)
+    assert [place.settings.retention for place in text.places] == ["30 days"]
+    assert [rule.settings.retention for rule in text.rules] == ["unlimited"]

@@ -8,10 +8,7 @@ import pytest
 import structlog
 from sqlalchemy import Engine
 
-from tests.catalogue.conftest import engine, url
 from tests.retention.made import Made
-
-__all__ = ["engine", "made", "url"]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from callrec_pbx.catalogue import rows
+from callrec_pbx.catalogue.amend import Place
 from callrec_pbx.catalogue.rows import RecordingRow
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.storage.serial import CallSidecar
@@ -33,6 +34,11 @@ class Made:
         directory.mkdir(exist_ok=True)
         self.engine = engine
         self.store = RecordingStore(directory)
+
+    @property
+    def place(self) -> Place:
+        """Where both are."""
+        return Place(self.engine, self.store)
 
     def call(self, call: CallFacts, *recordings: RecordingFacts) -> None:
         """A call with its recordings; those that were measured get audio."""

@@ -19,7 +19,15 @@ from callrec_pbx.domain.policy.settings import (
     Level,
     resolve,
 )
-from callrec_pbx.domain.words import ConsentMode, Direction, Mode, Outcome, Switch, Tried
+from callrec_pbx.domain.words import (
+    ConsentMode,
+    Direction,
+    Mode,
+    OnQuota,
+    Outcome,
+    Switch,
+    Tried,
+)
 
 WHOEVER = "strictest of the rules that may match"
 
@@ -27,6 +35,9 @@ Reading = Callable[[str, str, str], tuple[str, ...]]
 
 STEPS_KEPT = 40
 """Steps of a decision that are stored with it; what is left out is counted."""
+
+LAST = ("quota", "limit")
+"""Steps that come after the rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +330,9 @@ class Policy:
         rule, settings = found.compiled.rule, found.settings
         never = rule.mode is Mode.NEVER
         language = self._language(found, looked.belonging)
-        inherited = [language if item.setting == "language" else item for item in found.inherited]
+        retention = self._retention(found, looked.belonging)
+        own = {"language": language, "retention": retention}
+        inherited = [own.get(item.setting, item) for item in found.inherited]
         if found.consent_origin:
             inherited.append(Inherited("consent", found.consent.value, found.consent_origin))
         return Decision(
@@ -334,7 +347,9 @@ class Policy:
             notice=settings.notice,
             reminder_s=settings.reminder_s,
             resume_after_s=settings.resume_after_s,
-            retention_days=settings.retention_days or None,
+            retention=retention.value,
+            format=settings.format,
+            keep_wav=settings.keep_wav,
             language=language.value,
             announcement="" if settings.announcement == SUPPRESS else settings.announcement,
             start_stop=settings.start_stop,
@@ -342,6 +357,27 @@ class Policy:
             voicemail=settings.voicemail and not never,
             explanation=Explanation(settings=() if never else tuple(inherited)),
         )
+
+    def retention(
+        self, rule: Rule | None, belonging: Belonging, department: str, site: str
+    ) -> Inherited:
+        """The plan of a recording: of its rule, user, queue, department, site or tenant."""
+        own = own_plan(rule, belonging)
+        if own is not None:
+            return own
+        tenant = belonging.tenant.name if belonging.tenant else ""
+        for place in (("department", department), ("site", site), ("tenant", tenant)):
+            kind, name = place
+            key = (kind, tenant, "" if kind == "tenant" else name)
+            settings = self._places.get(key) if name else None
+            if settings is not None and settings.retention is not None:
+                return Inherited("retention", settings.retention, f"{kind} {name}")
+        return Inherited("retention", self._defaults.retention, "built in")
+
+    def _retention(self, found: Found, belonging: Belonging) -> Inherited:
+        """The plan of a rule, user or queue, else of the place that has one."""
+        of_place = next(item for item in found.inherited if item.setting == "retention")
+        return own_plan(found.compiled.rule, belonging) or of_place
 
     def _language(self, found: Found, belonging: Belonging) -> Inherited:
         """The rule's, else of DDI, queue, user, site and tenant, in that order."""
@@ -365,11 +401,20 @@ class Policy:
     def _limited(
         self, call: CallInQuestion, belonging: Belonging, decision: Decision, steps: list[Step]
     ) -> Decision:
-        """Only what would be recorded can be too much; so the limit is asked last."""
+        """Only what would be recorded can be too much; so the limits are asked last."""
         tenant = belonging.tenant
         limit = tenant.concurrent_limit if tenant else None
         wanted = decision.may_record and (decision.mode is not Mode.ON_DEMAND or call.demanded)
-        if tenant is None or limit is None or not wanted:
+        if tenant is None or not wanted:
+            return decision
+        if tenant.name in call.full:
+            detail = f"{tenant.name}: its recordings take all of {tenant.quota_gb} GB"
+            steps.append(Step("quota", Tried.STOPPED, detail))
+            return _not_recorded(decision, "quota_full")
+        if tenant.quota_gb is not None and tenant.on_quota is OnQuota.STOP:
+            detail = f"there is room left of {tenant.quota_gb} GB, as far as is known"
+            steps.append(Step("quota", Tried.PASSED, detail))
+        if limit is None:
             return decision
         if call.running is None:
             steps.append(Step("limit", Tried.POSSIBLE, f"at most {limit} at the same time"))
@@ -380,14 +425,33 @@ class Policy:
             steps.append(Step("limit", Tried.PASSED, detail))
             return decision
         steps.append(Step("limit", Tried.STOPPED, detail))
-        return replace(
-            decision,
-            outcome=Outcome.LIMITED,
-            reason="concurrent_limit",
-            consent=ConsentMode.NONE,
-            whisper=False,
-            voicemail=False,
-        )
+        return _not_recorded(decision, "concurrent_limit")
+
+
+def own_plan(rule: Rule | None, belonging: Belonging) -> Inherited | None:
+    """The retention plan of rule, user or queue; None where none of them has one."""
+    user, queue = belonging.user, belonging.queue
+    known = (
+        ((rule.settings.retention or "") if rule else "", f"rule {rule.name}" if rule else ""),
+        (user.retention if user else "", f"user {user.email}" if user else ""),
+        (queue.retention if queue else "", f"queue {queue.name}" if queue else ""),
+    )
+    for plan, origin in known:
+        if plan:
+            return Inherited("retention", plan, origin)
+    return None
+
+
+def _not_recorded(decision: Decision, reason: str) -> Decision:
+    """The decision where it would be too much."""
+    return replace(
+        decision,
+        outcome=Outcome.LIMITED,
+        reason=reason,
+        consent=ConsentMode.NONE,
+        whisper=False,
+        voicemail=False,
+    )
 
 
 def _dialling(place: Belonging) -> tuple[str, str]:
@@ -406,6 +470,6 @@ def _cut(steps: list[Step]) -> list[Step]:
     rules = [step for step in steps if step.what == "rule"]
     kept = STEPS_KEPT - len(stops) - 1
     left_out = Step("rule", Tried.NO_MATCH, f"{len(rules) - kept} rules before these")
-    after = [step for step in stops if step.what == "limit"]
-    before = [step for step in stops if step.what != "limit"]
+    after = [step for step in stops if step.what in LAST]
+    before = [step for step in stops if step.what not in LAST]
     return [*before, left_out, *rules[-kept:], *after]

@@ -24,6 +24,7 @@ class CallInQuestion:
         endpoint: Whether `line` is the PBX's endpoint, and not what an offer calls the line.
         demanded: Whether the agent asks for a recording at this moment.
         running: How many recordings of a tenant run now; None: no limit is looked at.
+        full: Tenants whose recordings take all the room of their quota, and that stop then.
     """
 
     direction: Direction | None
@@ -38,6 +39,7 @@ class CallInQuestion:
     endpoint: bool = False
     demanded: bool = False
     running: Callable[[str], int] | None = field(default=None, compare=False)
+    full: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 PERSONAL = frozenset({"department", "user", "line", "site", "profile", "device"})

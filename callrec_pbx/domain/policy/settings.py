@@ -5,13 +5,11 @@ from functools import cache
 from typing import Any
 
 from callrec_pbx.domain.facts import Inherited
-from callrec_pbx.domain.words import Channels, ConsentMode, Notice, OnTrouble
+from callrec_pbx.domain.plans import UNLIMITED
+from callrec_pbx.domain.words import AudioFormat, Channels, ConsentMode, Notice, OnTrouble
 
 SUPPRESS = "suppress"
 """The announcement of a rule or department that has none, whatever tenant and site have."""
-
-UNLIMITED = 0
-"""Days of retention that never end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,9 @@ class Settings:
         notice: How the agent is told of pause and resume.
         reminder_s: Seconds between reminder tones, 10 to 90; 0 for none.
         resume_after_s: Seconds after which a pause ends by itself; 0 for never.
-        retention_days: Days until a recording is pruned; 0 for never.
+        retention: The retention plan, as `plans.parse` reads it.
+        format: What audio is encoded to when the call is over; wav: it is not.
+        keep_wav: Whether the WAV file is kept beside the encoded one.
     """
 
     consent: ConsentMode | None = None
@@ -44,7 +44,9 @@ class Settings:
     resume_after_s: int | None = None
     channels: Channels | None = None
     voicemail: bool | None = None
-    retention_days: int | None = None
+    retention: str | None = None
+    format: AudioFormat | None = None
+    keep_wav: bool | None = None
     language: str | None = None
 
 
@@ -72,7 +74,9 @@ class Filled:
     resume_after_s: int = 0
     channels: Channels = Channels.MIXED
     voicemail: bool = False
-    retention_days: int = UNLIMITED
+    retention: str = UNLIMITED
+    format: AudioFormat = AudioFormat.WAV
+    keep_wav: bool = False
     language: str = "en"
 
 
