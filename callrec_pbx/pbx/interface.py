@@ -72,6 +72,9 @@ class Pbx(Protocol):
     async def resume(self, recording: RecordingFacts) -> None:
         """Go on writing."""
 
+    def stop_is_due(self, recording: RecordingFacts) -> None:
+        """Hear that `stop` will be called as soon as its sidecar is written; never raises."""
+
     async def stop(self, recording: RecordingFacts) -> None:
         """Close the file."""
 

@@ -14,11 +14,13 @@ from functools import partial
 
 import structlog
 
+from callrec_pbx import metrics
 from callrec_pbx.domain import commands as c
 from callrec_pbx.domain import events
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.domain.people import Profile
 from callrec_pbx.domain.words import RecordingState
+from callrec_pbx.log import about
 from callrec_pbx.pbx.errors import (
     ActionFailedError,
     ActionTimeoutError,
@@ -122,6 +124,8 @@ class Carrier:
             elif isinstance(command, c.FinishRecording):
                 self._spawn(self._finish(command.recording))
             else:
+                if isinstance(command, c.StopRecording) and self._pbx is not None:
+                    self._pbx.stop_is_due(command.recording)
                 self._enqueue(command)
 
     def _enqueue(self, command: c.Command) -> None:
@@ -141,10 +145,19 @@ class Carrier:
             command = queue.popleft()
             if queue and _overtaken(command, queue[0]):
                 continue
+            recording = command.recording  # type: ignore[union-attr]
             try:
-                await self._handlers[type(command)](command)
+                with about(recording.call_id, recording.recording_id):
+                    await self._handlers[type(command)](command)
             except Exception:
-                log.exception("command_broke", leg=leg, command=type(command).__name__)
+                log.exception(
+                    "command_broke",
+                    command=type(command).__name__,
+                    leg=leg,
+                    call=recording.call_id,
+                    recording=recording.recording_id,
+                )
+                metrics.DEFECTS.labels("command").inc()
         del self._queues[leg]
 
     def _spawn(self, work: Awaitable[None]) -> asyncio.Future[None]:
@@ -157,6 +170,7 @@ class Carrier:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("command_broke", exc_info=task.exception())
+            metrics.DEFECTS.labels("command").inc()
 
     async def drained(self) -> None:
         """Wait until no command about a leg is under way; with no link they end at once."""
@@ -210,7 +224,12 @@ class Carrier:
                 await self._link().hang_up(command)
         except PbxError as error:
             # The PBX goes on by itself after half a second, and says so.
-            log.warning("answer_not_delivered", command=type(command).__name__, reason=str(error))
+            log.warning(
+                "answer_not_delivered",
+                leg=getattr(command, "leg", ""),
+                command=type(command).__name__,
+                reason=str(error),
+            )
 
     async def _switch(self, command: c.SwitchProfile) -> None:
         """Confirm a profile only when it is written, and counts."""
@@ -218,7 +237,12 @@ class Carrier:
         try:
             await self._link().answer_profile(command, prompt)
         except PbxError as error:
-            log.warning("answer_not_delivered", command="SwitchProfile", reason=str(error))
+            log.warning(
+                "answer_not_delivered",
+                leg=command.leg,
+                command="SwitchProfile",
+                reason=str(error),
+            )
 
     async def _switched(self, command: c.SwitchProfile) -> str:
         """The prompt that says what came of it."""
@@ -238,7 +262,11 @@ class Carrier:
         recording = command.recording
         call = self._call_of(recording.call_id)
         if call is None:
-            log.error("recording_without_call", recording=recording.recording_id)
+            log.error(
+                "recording_without_call",
+                recording=recording.recording_id,
+                call=recording.call_id,
+            )
             return
         starting = recording.state is RecordingState.STARTING
         try:
@@ -247,6 +275,7 @@ class Carrier:
             log.exception(
                 "sidecar_not_written", recording=recording.recording_id, reason=error.reason
             )
+            metrics.SIDECAR_ERRORS.inc()
             if starting:
                 self._unstartable[recording.recording_id] = error
 
@@ -288,6 +317,7 @@ class Carrier:
 
     def _failed(self, recording: RecordingFacts, what: str, reason: str, detail: str) -> None:
         log.warning("command_failed", **_about(recording, what), reason=reason, detail=detail)
+        metrics.PBX_COMMANDS_FAILED.labels(what, metrics.bounded("command", reason)).inc()
         self._report(events.CommandFailed(_now(), recording.recording_id, what, reason, detail))
 
     # what concerns the audio
@@ -313,7 +343,12 @@ class Carrier:
         try:
             measured = await self._spool.finish(recording, wait_s)
         except OSError as error:
-            log.exception("audio_not_readable", recording=recording.recording_id, reason=str(error))
+            log.exception(
+                "audio_not_readable",
+                recording=recording.recording_id,
+                call=recording.call_id,
+                reason=str(error),
+            )
             if failures < len(RETRY_S):
                 self._later(
                     f"finish:{recording.recording_id}",
@@ -362,7 +397,12 @@ def _overtaken(command: c.Command, following: c.Command) -> bool:
 
 
 def _about(recording: RecordingFacts, what: str) -> dict[str, str]:
-    return {"recording": recording.recording_id, "call": recording.call_id, "command": what}
+    return {
+        "recording": recording.recording_id,
+        "call": recording.call_id,
+        "leg": recording.leg,
+        "command": what,
+    }
 
 
 def _now() -> datetime:

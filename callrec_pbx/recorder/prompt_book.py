@@ -1,5 +1,7 @@
 """The prompts that the PBX plays, as the domain knows them."""
 
+from pathlib import Path
+
 import structlog
 
 from callrec_pbx.audio.manifest import PromptError, PromptSet
@@ -8,6 +10,19 @@ from callrec_pbx.domain.facts import PromptBook, PromptFacts
 from callrec_pbx.resources import resource_dir
 
 log = structlog.get_logger(__name__)
+
+
+NEEDED = ("unavailable", "paused", "resumed", "started", "discarded")
+"""Prompts that are played whatever the policy says."""
+
+
+def missing_prompts(directory: Path, language: str) -> int:
+    """How many of those that are always needed are not installed there."""
+    try:
+        found = PromptSet.load(directory)
+    except PromptError:
+        return len(NEEDED)
+    return sum(found.find(name, language) is None for name in NEEDED)
 
 
 def prompt_book(config: Config) -> PromptBook:

@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 
 import structlog
 
+from callrec_pbx import metrics
 from callrec_pbx.domain.calls import Calls
 from callrec_pbx.domain.events import AudioMissing, Event, SnapshotTaken
 from callrec_pbx.domain.facts import CallFacts, PromptBook
 from callrec_pbx.domain.policy import Policy
 from callrec_pbx.pbx.interface import Pbx
 from callrec_pbx.recorder.carrier import Carrier, SwitchProfile
+from callrec_pbx.recorder.observe import Counting
 from callrec_pbx.recorder.spool import Spool, Unfinished
 
 log = structlog.get_logger(__name__)
@@ -59,6 +61,7 @@ class Pump:
         switch_profile: SwitchProfile | None = None,
     ) -> None:
         self.calls = Calls(policy, prompts, new_id)
+        self._counting = Counting(self.calls)
         self.spool = spool
         self.carrier = Carrier(spool, self.take, self._call_facts, audio_patience_s, switch_profile)
         self._held: list[Event] | None = []
@@ -84,9 +87,11 @@ class Pump:
             commands = self.calls.handle(event)
         except Exception:
             log.exception("event_broke", pbx_event=type(event).__name__)
+            metrics.DEFECTS.labels("event").inc()
             return
         if commands:
             self.carrier.carry_out(commands)
+        self._counting.took(event, commands)
 
     def hold(self) -> None:
         """The link is down: hold events back until the next snapshot."""
@@ -151,6 +156,7 @@ class Pump:
             commands = self.calls.adopt(policy, datetime.now(UTC))
         except Exception:
             log.exception("event_broke", pbx_event="policy")
+            metrics.DEFECTS.labels("policy").inc()
             return
         if commands:
             self.carrier.carry_out(commands)

@@ -2,27 +2,43 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Callable
 from functools import partial
 
 import structlog
+from sqlalchemy import Engine
 
-from callrec_pbx.catalogue.migrate import open_current
+from callrec_pbx import metrics
+from callrec_pbx.catalogue import holds
+from callrec_pbx.catalogue.amend import Place
+from callrec_pbx.catalogue.audit_anchor import keep_anchors
+from callrec_pbx.catalogue.rows import Item, RecordingRow
 from callrec_pbx.catalogue.writer import CatalogueWriter
+from callrec_pbx.catalogue.written import note_written
 from callrec_pbx.config import Config
 from callrec_pbx.domain.facts import PromptBook
 from callrec_pbx.domain.words import Switch
+from callrec_pbx.followup.runner import FollowUpRunner, work_of
 from callrec_pbx.pbx.asterisk.adapter import Asterisk
 from callrec_pbx.pbx.asterisk.link import AmiLink
 from callrec_pbx.pbx.errors import LoginRefusedError, PbxError
 from callrec_pbx.pbx.interface import OnEvents, Pbx
 from callrec_pbx.policy.load import defaults_of
+from callrec_pbx.reconcile.mend import Way
+from callrec_pbx.reconcile.nightly import NightlyCheck
+from callrec_pbx.recorder.jobs import Jobs, daily
+from callrec_pbx.recorder.notify import Notifier
+from callrec_pbx.recorder.observe import Lookout, show_policy, show_start
+from callrec_pbx.recorder.observe_counts import Counts
+from callrec_pbx.recorder.observe_http import MetricsServer
+from callrec_pbx.recorder.opening import open_when_there
 from callrec_pbx.recorder.policies import News, Policies
 from callrec_pbx.recorder.prompt_book import prompt_book
 from callrec_pbx.recorder.pump import Pump
 from callrec_pbx.recorder.spool import Spool
-from callrec_pbx.retention.scheduler import RetentionScheduler
+from callrec_pbx.recorder.tidying import add_retention
 from callrec_pbx.storage.store import RecordingStore
 
 log = structlog.get_logger(__name__)
@@ -46,6 +62,15 @@ POLICY_WATCH_S = 1.0
 PROMPTS_WATCH_S = 5.0
 """Between looks at the manifest of the prompts."""
 
+COUNT_S = 30.0
+"""Between counts in the database, of what metrics show."""
+
+READY_S = 15.0
+"""How long the service manager waits for the PBX before it counts the listener as started."""
+
+LINK_FIRST_S = 30.0
+"""How long rows that an earlier listener left wait for the link."""
+
 STOP_S = 10.0
 """How long the end of the process may take to write what is known."""
 
@@ -57,6 +82,8 @@ class Service:
         make_pbx: Makes an unconnected PBX; it gets the function that takes events.
         prompts: Reads the prompts anew, so that an imported one counts without a restart.
         news: Says how the policy has changed, called in a thread; None: it does not.
+        counts: Brings up to date what is counted in the database, called in a thread.
+        notifier: The service manager that has started us, if one has.
     """
 
     def __init__(
@@ -66,8 +93,14 @@ class Service:
         writer: CatalogueWriter | None,
         prompts: Callable[[], PromptBook],
         news: Callable[[], News] | None = None,
+        *,
+        counts: Callable[[], None] | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self.pump = pump
+        self._counts = counts
+        self._notifier = notifier or Notifier({})
+        self._lookout = Lookout(pump.calls, writer, self._notifier)
         self._prompts = prompts
         self._news = news
         self._make_pbx = make_pbx
@@ -85,14 +118,20 @@ class Service:
             asyncio.create_task(self._keep_link()),
             asyncio.create_task(self._watch_disk()),
             asyncio.create_task(self._watch_prompts()),
+            asyncio.create_task(self._write_rows_left()),
+            asyncio.create_task(self._lookout.watch()),
         ]
         if self._news is not None:
             tasks.append(asyncio.create_task(self._watch_policy(self._news)))
+        if self._counts is not None:
+            tasks.append(asyncio.create_task(self._watch_counts(self._counts)))
+        ready = asyncio.create_task(self._tell_ready())
         waiter = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait({*tasks, waiter}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (*tasks, waiter):
+        self._notifier.stopping()
+        for task in (*tasks, ready, waiter):
             task.cancel()
-        await asyncio.gather(*tasks, waiter, return_exceptions=True)
+        await asyncio.gather(*tasks, ready, waiter, return_exceptions=True)
         self.pump.hold()
         self.pump.carrier.cancel_timers()
         with contextlib.suppress(TimeoutError):
@@ -104,6 +143,13 @@ class Service:
         for task in done - {waiter}:
             task.result()
 
+    async def _tell_ready(self) -> None:
+        """The PBX may be away when the machine starts, which is no reason to fail."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_S):
+                await self.linked.wait()
+        self._notifier.ready()
+
     async def _keep_link(self) -> None:
         failures = 0
         while True:
@@ -113,9 +159,11 @@ class Service:
                 await self.pump.prepare()
                 await pbx.connect()
                 await self.pump.agree_with(pbx)
-                await pbx.beat()
+                await self._beat(pbx)
                 failures = 0
                 self.linked.set()
+                metrics.PBX_LINKS.inc()
+                metrics.PBX_LINK_UP.set(1)
                 log.info("pbx_linked", calls=len(self.pump.calls.calls))
                 await self._hold_link(pbx)
                 log.warning("pbx_link_lost")
@@ -126,6 +174,7 @@ class Service:
                 log.warning("pbx_not_linked", reason=str(error), again_in_s=wait_s)
             finally:
                 self.linked.clear()
+                metrics.PBX_LINK_UP.set(0)
                 self.pump.hold()
                 pbx.close()
             failures += 1
@@ -138,26 +187,45 @@ class Service:
             while not lost.done():
                 await asyncio.wait({lost}, timeout=BEAT_S)
                 if not lost.done():
-                    await pbx.beat()
+                    await self._beat(pbx)
         finally:
             lost.cancel()
 
+    @staticmethod
+    async def _beat(pbx: Pbx) -> None:
+        await pbx.beat()
+        metrics.PBX_HEARTBEAT.set_to_current_time()
+
     async def _watch_disk(self) -> None:
         missing = False
+        directory = self.pump.spool.store.directory
         while True:
-            await asyncio.sleep(DISK_WATCH_S)
             try:
                 free = await self.pump.spool.free_bytes()
+                writable = await asyncio.to_thread(os.access, directory, os.W_OK | os.X_OK)
             except OSError as error:
+                metrics.SPOOL_UP.set(0)
                 log.exception("spool_missing", reason=str(error))
                 if missing:  # a network file system may fail once
                     self.pump.spool_failed("spool_missing")
                 missing = True
+                await asyncio.sleep(DISK_WATCH_S)
                 continue
             missing = False
+            metrics.SPOOL_UP.set(writable)
+            metrics.SPOOL_FREE.set(free)
             if free < DISK_EMPTY_BYTES:
                 log.error("disk_full", free_bytes=free)
                 self.pump.spool_failed("disk_full")
+            await asyncio.sleep(DISK_WATCH_S)
+
+    async def _write_rows_left(self) -> None:
+        """What an earlier listener left; the link to the PBX comes first, if it comes soon."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINK_FIRST_S):
+                await self.linked.wait()
+        await self.pump.spool.write_rows_left()
+        await asyncio.Event().wait()
 
     async def _watch_policy(self, look: Callable[[], News]) -> None:
         away = False
@@ -173,6 +241,7 @@ class Service:
             away = False
             if news.policy is not None:
                 self.pump.adopt(news.policy)
+                show_policy(news.policy.version)
                 log.info("policy_loaded", version=news.policy.version)
             for switch in news.switches:
                 calls = self.pump.calls
@@ -185,6 +254,13 @@ class Service:
                 self.pump.calls.prompts = await asyncio.to_thread(self._prompts)
             except Exception:
                 log.exception("prompts_not_looked_at")
+
+    async def _watch_counts(self, count: Callable[[], None]) -> None:
+        while True:
+            # A database that is away is told of by the writer.
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(count)
+            await asyncio.sleep(COUNT_S)
 
 
 def asterisk(config: Config) -> Callable[[OnEvents], Pbx]:
@@ -210,14 +286,27 @@ def asterisk(config: Config) -> Callable[[OnEvents], Pbx]:
     return make
 
 
-async def _serve(config: Config) -> None:
+def _note_written(store: RecordingStore, follow_up: FollowUpRunner, item: Item) -> Item | None:
+    """See to the marker of a row that is committed, and have its follow-up work begun."""
+    if isinstance(item, RecordingRow) and item.recording.to_do:
+        follow_up.wake()
+    return note_written(store, item)
+
+
+def _nightly(config: Config, place: Place) -> NightlyCheck:
+    names, retention = bool(config.names.on_disk), config.retention.default
+    way = Way(mend=True, by="nightly check", names=names, retention=retention)
+    return NightlyCheck(place, way, config.catalogue.checksum_gb_per_night)
+
+
+async def _serve(config: Config, engine: Engine) -> None:
     store = RecordingStore(config.recordings.directory, config.recordings.pbx_directory)
-    engine = open_current(config.catalogue.url)
-    writer = CatalogueWriter(engine)
-    retention = RetentionScheduler(
-        engine, store, config.retention.run_at, config.retention.call_days
-    )
-    spool = Spool(store, writer, config.recordings.min_free_mb << 20)
+    keep_anchors(engine, store.directory)
+    holds.connect(store.holds, engine)
+    follow_up = FollowUpRunner(work_of(config, engine, store), config.follow_up.threads)
+    writer = CatalogueWriter(engine, on_written=partial(_note_written, store, follow_up))
+    named = bool(config.names.on_disk)
+    spool = Spool(store, writer, config.recordings.min_free_mb << 20, names=named)
     prompts = partial(prompt_book, config)
     policies = Policies(engine, defaults_of(config))
     log.info("policy_loaded", version=policies.policy.version)
@@ -230,17 +319,39 @@ async def _serve(config: Config) -> None:
         config.recordings.start_check_s,
         policies.switch_profile,
     )
-    service = Service(pump, asterisk(config), writer, prompts, policies.look)
+    show_start(policies.policy.version, spool.min_free_bytes)
+    jobs = Jobs()
+    add_retention(jobs, config, Place(engine, store), partial(setattr, pump.calls, "full"))
+    counts = Counts(engine, store, config.asterisk.sounds_dir, config.prompts.language)
+    served = MetricsServer(config.metrics.listen)
+    service = Service(
+        pump,
+        asterisk(config),
+        writer,
+        prompts,
+        policies.look,
+        counts=counts.show,
+        notifier=Notifier(),
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)
-    retention.start()
+    check = _nightly(config, Place(engine, store))
+    jobs.add("check", daily(config.catalogue.check_at), check)
+    jobs.start()
+    follow_up.start()
+    served.start()
     try:
         await service.serve()
     finally:
-        await asyncio.to_thread(retention.stop)
+        await asyncio.to_thread(follow_up.stop)
+        await asyncio.to_thread(served.stop)
+        check.stop()
+        await asyncio.to_thread(jobs.stop)
 
 
 def run(config: Config) -> None:
     """Listen to the PBX until SIGTERM or SIGINT."""
-    asyncio.run(_serve(config))
+    # Before the loop: Ctrl-C and SIGTERM end the wait.
+    engine = open_when_there(config.catalogue.url)
+    asyncio.run(_serve(config, engine))

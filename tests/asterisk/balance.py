@@ -11,12 +11,16 @@ from typing import Any
 from callrec_pbx.audio import wav
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.domain.words import RecordingState
+from callrec_pbx.storage import named
 from tests.asterisk.listener import Listener, ListenerError
 
 KEPT = frozenset({RecordingState.STORED, RecordingState.INTERRUPTED})
 GONE = frozenset({RecordingState.DISCARDED, RecordingState.PRUNED})
 OVER = KEPT | GONE | {RecordingState.FAILED}
-OF_RECORDING = ("state", "reason", "call_id", "size", "sha256", "audio_ms", "late_ms")
+OF_RECORDING = (
+    *("state", "reason", "call_id", "size", "sha256", "audio_ms", "late_ms"),
+    *("encoded_size", "encoded_sha256", "named"),
+)
 OF_CALL = ("outcome", "reason", "a_number", "a_name", "merged_into")
 TRIES_S = 0.05
 
@@ -52,6 +56,7 @@ def problems(listener: Listener) -> list[str]:
         *(f"call {c.call_id} has no end" for c in calls.values() if c.ended_at is None),
         *(f"call {c.call_id} has no outcome" for c in calls.values() if c.outcome is None),
         *(line for r in recordings.values() for line in _audio(r, listener.audio(r))),
+        *(line for r in recordings.values() for line in _encoded(r, listener)),
         *(
             f"recording {r.recording_id} has no call"
             for r in recordings.values()
@@ -64,6 +69,9 @@ def problems(listener: Listener) -> list[str]:
 
 def _strays(listener: Listener, recordings: dict[str, RecordingFacts]) -> list[Path]:
     known = {listener.audio(recording) for recording in recordings.values()}
+    store = listener.store()
+    for recording in recordings.values():
+        known |= {store.listen_path(recording), *named.paths_of(store.directory, recording)}
     return [
         path
         for path in listener.recordings.rglob("*")
@@ -80,6 +88,8 @@ def _audio(recording: RecordingFacts, audio: Path) -> list[str]:
         return [f"recording {name} is {state} and has audio"] if audio.exists() else []
     if recording.size is None:
         return [] if state is RecordingState.FAILED else [f"recording {name} has no size"]
+    if not recording.has_wav:
+        return [f"recording {name} was encoded and has its WAV file"] if audio.exists() else []
     if not audio.exists():
         return [f"recording {name} is {state} and has no audio"]
     data = audio.read_bytes()
@@ -89,6 +99,20 @@ def _audio(recording: RecordingFacts, audio: Path) -> list[str]:
     if state in KEPT and not wav.inspect(audio).header_ok:
         found.append(f"recording {name}: the header does not agree with the file")
     return found
+
+
+def _encoded(recording: RecordingFacts, listener: Listener) -> list[str]:
+    """The encoded file is what was encoded, and the name leads to it."""
+    if not recording.encoded:
+        return []
+    store, name = listener.store(), recording.recording_id
+    paths = (store.encoded_path(recording), *named.paths_of(store.directory, recording))
+    wanted = (recording.encoded_size, recording.encoded_sha256)
+    return [
+        f"recording {name}: {path} is not what was encoded"
+        for path in paths
+        if not path.exists() or (path.stat().st_size, wav.sha256(path)) != wanted
+    ]
 
 
 def _rows(

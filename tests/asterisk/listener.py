@@ -84,6 +84,10 @@ class Listener:
             "recordings": f'directory = "{self.recordings}"\nmin_free_mb = 1\n',
             "catalogue": f'url = "{self.url}"\n',
         }
+        if "metrics" not in extra:  # many listeners run beside each other
+            sections["metrics"] = 'listen = ""\n'
+        if "follow_up" not in extra:  # the files stay as the recorder has left them
+            sections["follow_up"] = "threads = 0\n"
         for name, text in extra.items():
             sections[name] = sections.get(name, "") + text + "\n"
         body = "".join(f"[{name}]\n{text}\n" for name, text in sections.items())

@@ -48,9 +48,9 @@ async def office(installed_bed: Bed) -> AsyncIterator[Listener]:
         yield listener
 
 
-LEFT_MS = 100
-"""Talk (ms) that the message may still have: it is closed when Asterisk tells of the bridge, which
-takes 50 to 60 ms on Debian's, where the recorder is opened anew first."""
+LEFT_MS = 40
+"""Talk (ms) that the message may still have: it is closed as soon as Asterisk has told of the
+bridge and the sidecar is written, which is before the first packet where the disk is idle."""
 
 
 async def at_voicemail(scene: Scene, number: str) -> Phone:

@@ -18,6 +18,7 @@ from callrec_pbx.domain.facts import CallFacts, Decision, RecordingFacts
 from callrec_pbx.domain.recording import Recording
 from callrec_pbx.domain.words import Outcome, RecordingState
 from callrec_pbx.pbx.interface import Seen
+from callrec_pbx.storage.serial import Tombstone
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 HANG_S = 5.0
@@ -29,7 +30,7 @@ def recording(
     number: int = 2, leg: str = "301", state: RecordingState = RecordingState.STARTING
 ) -> RecordingFacts:
     """The facts of a recording in that state."""
-    decision = Decision(Outcome.RECORDED, "rule", "sales", "7", retention_days=90)
+    decision = Decision(Outcome.RECORDED, "rule", "sales", "7", retention="90 days")
     made = Recording(
         recording_id=f"{number:026d}",
         call_id=CALL_ID,
@@ -70,11 +71,21 @@ class Rows:
         self.calls: list[CallFacts] = []
         self.recordings: list[RecordingFacts] = []
 
-    def save_call(self, call: CallFacts) -> None:
+    backlog = 0
+
+    def save_call(
+        self,
+        call: CallFacts,
+        tombstone: Tombstone | None = None,  # noqa: ARG002
+    ) -> None:
         """Keep it."""
         self.calls.append(call)
 
-    def save_recording(self, recording: RecordingFacts) -> None:
+    def save_recording(
+        self,
+        recording: RecordingFacts,
+        tombstone: Tombstone | None = None,  # noqa: ARG002
+    ) -> None:
         """Keep it."""
         self.recordings.append(recording)
 
@@ -84,6 +95,7 @@ class FakePbx:
 
     Attributes:
         done: What was asked, as `start 301`.
+        due: The legs of which it was told that a stop will come.
         raises: What to raise, by the name of the method.
         gates: To wait for before answering, by the name of the method.
         on_start: Called with the path that is to be written.
@@ -91,6 +103,7 @@ class FakePbx:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.due: list[str] = []
         self.raises: dict[str, Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.on_start: Callable[[str], None] = lambda _: None
@@ -143,6 +156,10 @@ class FakePbx:
     async def tell(self, command: TellParties) -> None:
         """Note it."""
         await self._do(f"tell {command.prompt}", command.leg)
+
+    def stop_is_due(self, recording: RecordingFacts) -> None:
+        """Note it, apart from what is asked."""
+        self.due.append(recording.leg)
 
     async def start(self, recording: RecordingFacts, path: str, reminder_s: int) -> None:
         """Note it."""

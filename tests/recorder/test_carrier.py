@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from callrec_pbx.domain import commands as c
 from callrec_pbx.domain import events as e
@@ -104,6 +105,35 @@ def start(number: int = 2, leg: str = "301") -> list[c.Command]:
     """What begins a recording."""
     facts = recording(number, leg)
     return [c.SaveRecording(facts), c.StartRecording(facts, 0)]
+
+
+async def test_the_pbx_hears_of_a_stop_before_the_sidecar_is_written(
+    carrier: Carrier, pbx: FakePbx
+) -> None:
+    """The same event may make it open the recorder anew, which would only delay the stop."""
+    carrier.carry_out([c.SaveRecording(RUNNING), c.StopRecording(RUNNING)])
+    assert (pbx.due, pbx.done) == (["301"], [])
+    async with asyncio.timeout(HANG_S):
+        await carrier.idle()
+    assert pbx.done == ["stop 301"]
+    carrier.use(None)
+    carrier.carry_out([c.StopRecording(RUNNING)])
+    assert pbx.due == ["301"]
+
+
+async def test_what_goes_wrong_is_logged_with_the_ids(
+    carrier: Carrier, pbx: FakePbx, logged: list[MutableMapping[str, Any]]
+) -> None:
+    """And whatever is logged on the way has them bound."""
+    pbx.raises["stop"] = ZeroDivisionError("defect")
+    bound: list[dict[str, Any]] = []
+    pbx.on_start = lambda _: bound.append(structlog.contextvars.get_contextvars())
+    await done(carrier, *start(), c.StopRecording(RUNNING))
+    (line,) = [line for line in logged if line["event"] == "command_broke"]
+    ids = {"recording": RUNNING.recording_id, "call": CALL_ID}
+    assert {key: line[key] for key in (*ids, "leg")} == {**ids, "leg": "301"}
+    assert bound == [ids]
+    assert structlog.contextvars.get_contextvars() == {}
 
 
 async def test_the_sidecar_is_there_before_the_recorder_starts(
@@ -525,7 +555,7 @@ async def test_audio_that_cannot_be_deleted_is_tried_again(
     path = spool.store.audio_path(DISCARDED)
     path.mkdir(parents=True)
     (path / "in the way").touch()
-    marker = Path(spool.store._marker(DISCARDED.created_at, DISCARDED.recording_id, ""))
+    marker = spool.store.directory / "open" / f"20260301-{DISCARDED.recording_id}"
     await done(carrier, c.SaveRecording(DISCARDED), c.DiscardAudio(DISCARDED))
     event = reports[0]
     assert isinstance(event, e.RecordingFinished)

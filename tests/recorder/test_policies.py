@@ -1,13 +1,12 @@
 """The listener's look at the policy in a real catalogue."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from callrec_pbx.catalogue.migrate import open_current, upgrade
+from callrec_pbx.catalogue.migrate import open_current
 from callrec_pbx.domain.people import Line, Profile, User
 from callrec_pbx.domain.policy.settings import BUILT_IN
 from callrec_pbx.people.profiles import newest_switches
@@ -16,15 +15,15 @@ from callrec_pbx.policy.store import save
 from callrec_pbx.recorder import policies
 from callrec_pbx.recorder.policies import Policies
 from tests.acknowledged import add
+from tests.bed.postgres import Postgres
+from tests.databases import only_postgresql
 
 ANNA = User("default", "anna@x.se")
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
+def engine(url: str) -> Iterator[Engine]:
     """A catalogue with Anna, who has a line and two profiles."""
-    url = f"sqlite:///{tmp_path}/catalogue.db"
-    upgrade(url)
     engine = open_current(url)
     add(
         engine,
@@ -82,9 +81,15 @@ def test_a_version_that_makes_no_sense_leaves_the_one_before(engine: Engine) -> 
     apply(engine, "one")
     found.look()
     two = apply(engine, "two")
-    swap = text("update policy_version set document = replace(document, :a, :b) where version = :v")
+    swap = text(
+        "update policy_version set document = cast(replace(cast(document as text),"
+        " 'never', 'perhaps') as json) where version = :v"
+        if engine.dialect.name == "postgresql"
+        else "update policy_version set document = replace(document, 'never', 'perhaps')"
+        " where version = :v"
+    )
     with engine.begin() as connection:
-        connection.execute(swap, {"a": "never", "b": "perhaps", "v": two})
+        connection.execute(swap, {"v": two})
     assert found.look() == policies.News()
     assert found.look() == policies.News()
     assert rules_of(found) == ["one"]
@@ -111,3 +116,25 @@ def test_a_code_that_nobody_has(engine: Engine) -> None:
     assert found.switch_profile("999", "1") is None
     with engine.begin() as connection:
         assert newest_switches(connection) == []
+
+
+@only_postgresql
+def test_a_server_that_is_away_for_a_moment(engine: Engine, postgres: Postgres) -> None:
+    found = Policies(engine, BUILT_IN)
+    apply(engine, "one")
+    found.look()
+    postgres.stop("immediate")
+    try:
+        for _ in range(2):
+            with pytest.raises(OperationalError):
+                found.look()
+            with pytest.raises(OperationalError):
+                found.switch_profile("301", "1")
+        assert rules_of(found) == ["one"]
+    finally:
+        postgres.start()
+    assert found.look() == policies.News()
+    assert found.switch_profile("301", "1") is not None
+    apply(engine, "two")
+    assert found.look().policy is not None
+    assert rules_of(found) == ["two"]

@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from callrec_pbx import metrics
 from callrec_pbx.domain.facts import CallFacts, PromptBook, RecordingFacts
 from callrec_pbx.domain.policy import Policy
 from callrec_pbx.pbx.errors import ActionTimeoutError, LinkDownError, LoginRefusedError
 from callrec_pbx.pbx.interface import OnEvents, Seen
+from callrec_pbx.recorder import observe
 from callrec_pbx.recorder import service as s
+from callrec_pbx.recorder.notify import Notifier
 from callrec_pbx.recorder.pump import Pump
 from callrec_pbx.recorder.service import Service
 from callrec_pbx.recorder.spool import Spool
+from callrec_pbx.storage.serial import Tombstone
 from callrec_pbx.storage.store import RecordingStore
 
 SLEEP = asyncio.sleep
@@ -27,10 +31,12 @@ WATCH_S = 55.0
 class NoRows:
     """A catalogue that keeps nothing."""
 
-    def save_call(self, call: CallFacts) -> None:
+    backlog = 0
+
+    def save_call(self, call: CallFacts, tombstone: Tombstone | None = None) -> None:
         """Forget it."""
 
-    def save_recording(self, recording: RecordingFacts) -> None:
+    def save_recording(self, recording: RecordingFacts, tombstone: Tombstone | None = None) -> None:
         """Forget it."""
 
 
@@ -107,6 +113,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(s, "DISK_WATCH_S", WATCH_S)
     monkeypatch.setattr(s, "PROMPTS_WATCH_S", WATCH_S)
+    monkeypatch.setattr(observe, "TICK_S", WATCH_S)
     monkeypatch.setattr(s, "BEAT_S", 0.01)
     monkeypatch.setattr(asyncio, "sleep", note)
     return found
@@ -114,12 +121,15 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @asynccontextmanager
 async def serving(
-    exchange: Exchange, folder: Path, prompts: Callable[[], PromptBook] = PromptBook
+    exchange: Exchange,
+    folder: Path,
+    prompts: Callable[[], PromptBook] = PromptBook,
+    counts: Callable[[], None] | None = None,
 ) -> AsyncIterator[Service]:
     """A service at work, stopped at the end."""
     spool = Spool(RecordingStore(folder), NoRows(), 0)
     pump = Pump(Policy("1"), PromptBook({}), spool, 1.0)
-    service = Service(pump, exchange.make, None, prompts)
+    service = Service(pump, exchange.make, None, prompts, counts=counts)
     work = asyncio.create_task(service.serve())
     try:
         yield service
@@ -220,6 +230,39 @@ async def test_it_ends_without_waiting_for_the_link(tmp_path: Path, waits: list[
     async with serving(Exchange(), tmp_path) as service:
         await asyncio.wait_for(service.linked.wait(), 5)
     assert not service.linked.is_set()
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_it_is_ready_with_the_link_or_after_a_while(
+    tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """A PBX that is away when the machine starts is no failure of the listener."""
+    told: list[str] = []
+    monkeypatch.setattr(s, "READY_S", WATCH_S if there else 0.05)
+    monkeypatch.setattr(Notifier, "ready", lambda _: told.append("ready"))
+    monkeypatch.setattr(Notifier, "stopping", lambda _: told.append("stopping"))
+    exchange = Exchange(*([] if there else [LinkDownError("no")] * 10_000))
+    async with serving(exchange, tmp_path) as service:
+        await until(lambda: told == ["ready"])
+        assert service.linked.is_set() == there
+        assert metrics.REGISTRY.get_sample_value("callrec_pbx_link_up") == there
+    assert told == ["ready", "stopping"]
+    assert metrics.REGISTRY.get_sample_value("callrec_pbx_link_up") == 0
+
+
+async def test_counts_are_brought_up_to_date(
+    tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is away ends nothing; it is asked again."""
+    monkeypatch.setattr(s, "COUNT_S", WATCH_S)
+    counted: list[int] = []
+
+    def count() -> None:
+        counted.append(1)
+        raise OSError("away")
+
+    async with serving(Exchange(), tmp_path, counts=count):
+        await until(lambda: len(counted) > 1)
 
 
 async def test_a_defect_ends_the_service_with_its_error(tmp_path: Path, waits: list[float]) -> None:

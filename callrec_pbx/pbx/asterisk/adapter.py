@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from callrec_pbx import metrics
 from callrec_pbx.domain.commands import (
     AnswerKey,
     AnswerOffer,
@@ -94,7 +95,9 @@ class Asterisk:
                 event = self._translator.translate(message)
             except MalformedMessageError as error:
                 self.unread[name or "?"] += 1
-                log.warning("pbx_event_malformed", pbx_event=name, reason=str(error))
+                metrics.PBX_EVENTS_MALFORMED.labels(metrics.bounded("pbx_event", name or "?")).inc()
+                leg = message.get("Uniqueid", "")
+                log.warning("pbx_event_malformed", pbx_event=name, leg=leg, reason=str(error))
                 continue
             if isinstance(event, KeyPressed) and self._is_too_late(event.at, self._wait_s):
                 log.warning("key_too_late", leg=event.leg, key=event.key.value)
@@ -104,6 +107,8 @@ class Asterisk:
                 continue
             if event is not None:
                 found.append(event)
+            else:
+                metrics.PBX_EVENTS_UNUSED.labels(metrics.bounded("pbx_event", name or "?")).inc()
         if found:
             self._on_events(found)
 
@@ -272,6 +277,10 @@ class Asterisk:
     async def resume(self, recording: RecordingFacts) -> None:
         """Go on writing."""
         await self._monitors.resume(recording)
+
+    def stop_is_due(self, recording: RecordingFacts) -> None:
+        """Do not open anew what is about to be closed."""
+        self._monitors.stop_is_due(recording)
 
     async def stop(self, recording: RecordingFacts) -> None:
         """Close the file."""

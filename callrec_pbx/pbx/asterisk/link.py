@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from panoramisk import Manager
 
+from callrec_pbx import metrics
 from callrec_pbx.pbx.asterisk import framing
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.errors import (
@@ -120,6 +121,7 @@ class Protocol(asyncio.Protocol):
                 message = framing.parse(block)
             except MalformedMessageError as error:
                 self.malformed += 1
+                metrics.PBX_EVENTS_MALFORMED.labels(metrics.OTHER).inc()
                 log.warning("ami_message_malformed", error=str(error))
                 continue
             if message.get("ActionID", "").startswith(self._prefix):
@@ -341,6 +343,7 @@ class AmiLink:
             async with asyncio.timeout(limit):
                 return await future
         except TimeoutError:
+            metrics.PBX_ACTIONS_TIMED_OUT.labels(metrics.bounded("action", name)).inc()
             raise ActionTimeoutError(f"{name} was not answered within {limit} s") from None
         finally:
             self._protocol.forget(action_id)

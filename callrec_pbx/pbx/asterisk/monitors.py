@@ -43,6 +43,7 @@ class Running:
         sides: Whether both directions are written apart too.
         peers: Whom the leg has talked with since it was opened.
         stale: Somebody else has come while it was paused.
+        ending: It is about to be stopped, and is not opened anew any more.
         hidden: Events of a renewal, which mean nothing to anybody else.
     """
 
@@ -53,6 +54,7 @@ class Running:
     peers: set[str] = field(default_factory=set)
     paused: bool = False
     stale: bool = False
+    ending: bool = False
     hidden: Counter[str] = field(default_factory=Counter)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -161,6 +163,12 @@ class Monitors:
             await self._act(actions.mute(running.monitor, on=False))
             running.paused = False
 
+    def stop_is_due(self, recording: RecordingFacts) -> None:
+        """Leave it as it is until it is stopped: opening it anew first would only delay that."""
+        running = self._running.get(recording.leg)
+        if running is not None:
+            running.ending = True
+
     async def stop(self, recording: RecordingFacts) -> None:
         """Close the file."""
         running = self._of(recording)
@@ -184,6 +192,8 @@ class Monitors:
 
     async def _renew_unless_paused(self, leg: str, running: Running) -> None:
         async with running.lock:
+            if running.ending:
+                return
             if running.paused:
                 running.stale = True
                 return
