@@ -1,7 +1,7 @@
-"""Reading the catalogue: lists, one recording with all that belongs to it."""
+"""Reading the catalogue: recordings with all that belongs to them. `search` finds their ids."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import (
     ColumnElement,
@@ -22,10 +22,10 @@ from callrec_pbx.catalogue.rows import (
     RECORDING,
     RecordingRow,
     calls_by_id,
+    chunks,
     recordings_of,
 )
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
-from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.storage.serial import CallSidecar, Tombstone
 
 
@@ -43,33 +43,16 @@ class Found:
     call_tombstone: Tombstone | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What recordings to list; a criterion that is left open takes all.
-
-    Attributes:
-        start: Created at this time or later.
-        end: Created before this time.
-        number: A number of the call or of one of its legs; `*` stands for any characters.
-    """
-
-    start: datetime | None = None
-    end: datetime | None = None
-    owner: str | None = None
-    number: str | None = None
-    states: tuple[RecordingState, ...] = ()
-    limit: int = 50
-
-
-def list_recordings(engine: Engine, wanted: Wanted) -> list[Found]:
-    """The recordings that are wanted, newest first."""
-    query = select(RECORDING).join(CALL, CALL.c.call_id == RECORDING.c.call_id)
-    query = query.where(*_conditions(wanted)).limit(wanted.limit)
-    query = query.order_by(RECORDING.c.created_at.desc(), RECORDING.c.recording_id.desc())
-    with reading(engine).begin() as connection:
+def recordings_by_id(connection: Connection, ids: Sequence[str]) -> list[Found]:
+    """Recordings in that order; an id that is not known is left out."""
+    found: dict[str, RecordingRow] = {}
+    for chunk in chunks(ids):
+        query = select(RECORDING).where(RECORDING.c.recording_id.in_(chunk))
         items = recordings_of(connection, connection.execute(query).mappings().all())
-        calls = calls_by_id(connection, (item.recording.call_id for item in items))
-    return [_found(item, calls[item.recording.call_id]) for item in items]
+        found |= {item.recording.recording_id: item for item in items}
+    listed = [found[one] for one in ids if one in found]
+    calls = calls_by_id(connection, (item.recording.call_id for item in listed))
+    return [_found(item, calls[item.recording.call_id]) for item in listed]
 
 
 def find_recording(engine: Engine, prefix: str) -> Found:
@@ -114,21 +97,6 @@ def has_number(number: str) -> ColumnElement[bool]:
 
 def _found(item: RecordingRow, call: CallSidecar) -> Found:
     return Found(item.recording, call.call, item.tombstone, call.tombstone)
-
-
-def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if wanted.start is not None:
-        found.append(RECORDING.c.created_at >= wanted.start)
-    if wanted.end is not None:
-        found.append(RECORDING.c.created_at < wanted.end)
-    if wanted.owner is not None:
-        found.append(RECORDING.c.owner == wanted.owner)
-    if wanted.states:
-        found.append(RECORDING.c.state.in_(wanted.states))
-    if wanted.number is not None:
-        found.append(has_number(wanted.number))
-    return found
 
 
 def _like(column: ColumnElement[str], number: str) -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, literal, select, tuple_
 
 from callrec_pbx.catalogue.engine import reading
 from callrec_pbx.catalogue.queries import has_number, row_by_prefix
@@ -16,6 +16,7 @@ from callrec_pbx.catalogue.rows import (
     chunks,
     recordings_of,
 )
+from callrec_pbx.catalogue.search_terms import as_cursor, from_cursor
 from callrec_pbx.domain.facts import CallFacts
 from callrec_pbx.domain.words import Direction, Outcome
 from callrec_pbx.storage.serial import Tombstone
@@ -29,11 +30,13 @@ class WantedCalls:
         start: Started at this time or later.
         end: Started before this time.
         number: A number of the call or of one of its legs; `*` stands for any characters.
+        after: The cursor of the page before; None for the first.
     """
 
     start: datetime | None = None
     end: datetime | None = None
     number: str | None = None
+    after: str | None = None
     outcomes: tuple[Outcome, ...] = ()
     reason: str | None = None
     direction: Direction | None = None
@@ -60,15 +63,28 @@ class FoundCall:
 
 def list_calls(engine: Engine, wanted: WantedCalls) -> list[ListedCall]:
     """The calls that are wanted, newest first; as in the account without those merged away."""
+    return list_calls_page(engine, wanted)[0]
+
+
+def list_calls_page(engine: Engine, wanted: WantedCalls) -> tuple[list[ListedCall], str | None]:
+    """The same, with the cursor at which the next page begins; None at the end.
+
+    Raises:
+        SearchError: the cursor is none.
+    """
     query = select(CALL).where(CALL.c.merged_into == "", *_conditions(wanted))
-    query = query.order_by(CALL.c.started_at.desc(), CALL.c.call_id.desc()).limit(wanted.limit)
+    query = query.order_by(CALL.c.started_at.desc(), CALL.c.call_id.desc())
     with reading(engine).begin() as connection:
-        items = calls_of(connection, connection.execute(query).mappings().all())
+        found = connection.execute(query.limit(wanted.limit + 1)).mappings().all()
+        items = calls_of(connection, found[: wanted.limit])
         recordings = _recording_ids(connection, (item.call.call_id for item in items))
-    return [
+    listed = [
         ListedCall(item.call, item.tombstone, tuple(recordings.get(item.call.call_id, ())))
         for item in items
     ]
+    if len(found) <= wanted.limit:
+        return listed, None
+    return listed, as_cursor(listed[-1].call.started_at, listed[-1].call.call_id)
 
 
 def find_call(engine: Engine, prefix: str) -> FoundCall:
@@ -102,6 +118,10 @@ def _conditions(wanted: WantedCalls) -> list[ColumnElement[bool]]:
         found.append(CALL.c.started_at >= wanted.start)
     if wanted.end is not None:
         found.append(CALL.c.started_at < wanted.end)
+    if wanted.after is not None:
+        at, call_id = from_cursor(wanted.after)
+        place = tuple_(literal(at, CALL.c.started_at.type), literal(call_id, CALL.c.call_id.type))
+        found.append(tuple_(CALL.c.started_at, CALL.c.call_id) < place)
     if wanted.outcomes:
         found.append(CALL.c.outcome.in_(wanted.outcomes))
     if wanted.reason is not None:

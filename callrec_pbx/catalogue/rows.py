@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Delete, Insert, RowMapping, Table, bindparam,
 from sqlalchemy.dialects import postgresql, sqlite
 
 from callrec_pbx.catalogue.models import Call, ConsentRow, Leg, Pause, Recording
+from callrec_pbx.catalogue.search_rows import OF_CALL, Upkeep
 from callrec_pbx.domain.facts import (
     CallFacts,
     ConsentFacts,
@@ -61,11 +62,21 @@ def write(connection: Connection, items: Iterable[Item]) -> None:
             calls[item.call.call_id] = item
         else:
             recordings[item.recording.recording_id] = item
+    # In the same order everywhere, so that two that write the same ones do not wait in a circle.
+    calls, recordings = dict(sorted(calls.items())), dict(sorted(recordings.items()))
     dialect = connection.dialect.name
     if calls:
         _write_calls(connection, dialect, calls)
     if recordings:
-        _write_recordings(connection, dialect, recordings, calls)
+        _write_stubs(connection, dialect, recordings, calls)
+    upkeep = Upkeep(
+        connection,
+        {call_id: item.call for call_id, item in calls.items()},
+        {recording_id: item.recording for recording_id, item in recordings.items()},
+    )
+    if recordings:
+        _write_recordings(connection, dialect, recordings, upkeep)
+    upkeep.write()
 
 
 def _write_calls(connection: Connection, dialect: str, calls: Mapping[str, CallSidecar]) -> None:
@@ -86,26 +97,42 @@ def _write_calls(connection: Connection, dialect: str, calls: Mapping[str, CallS
     _replace(connection, CONSENT, "call_id", calls, consents)
 
 
-def _write_recordings(
+def _write_stubs(
     connection: Connection,
     dialect: str,
     recordings: Mapping[str, RecordingRow],
     calls: Mapping[str, CallSidecar],
 ) -> None:
-    rows, pauses, stubs = [], [], []
+    stubs = [
+        CallFacts(item.recording.call_id, (), item.recording.created_at)
+        for item in recordings.values()
+        if item.recording.call_id not in calls
+    ]
+    if stubs:
+        stubs.sort(key=lambda stub: stub.call_id)
+        rows = [_row(stub, _CALL_FIELDS) | _tombstone_columns(None) for stub in stubs]
+        connection.execute(_insert_new(CALL, dialect), rows)
+
+
+def _write_recordings(
+    connection: Connection,
+    dialect: str,
+    recordings: Mapping[str, RecordingRow],
+    upkeep: Upkeep,
+) -> None:
+    rows: dict[frozenset[str], list[dict[str, Any]]] = {}
+    pauses = []
     for recording_id, item in recordings.items():
         facts = item.recording
-        rows.append(_row(facts, _RECORDING_FIELDS) | _tombstone_columns(item.tombstone))
+        row = _row(facts, _RECORDING_FIELDS) | _tombstone_columns(item.tombstone)
+        row |= upkeep.columns(facts)
+        rows.setdefault(upkeep.unchanged(row), []).append(row)
         pauses += [
             _row(pause, _PAUSE_FIELDS) | {"recording_id": recording_id, "position": position}
             for position, pause in enumerate(facts.pauses)
         ]
-        if facts.call_id not in calls:
-            stub = CallFacts(facts.call_id, (), facts.created_at)
-            stubs.append(_row(stub, _CALL_FIELDS) | _tombstone_columns(None))
-    if stubs:
-        connection.execute(_insert_new(CALL, dialect), stubs)
-    connection.execute(_upsert(RECORDING, dialect), rows)
+    for unchanged, same in rows.items():
+        connection.execute(_upsert(RECORDING, dialect, unchanged), same)
     _replace(connection, PAUSE, "recording_id", recordings, pauses)
 
 
@@ -136,10 +163,12 @@ def _tombstone_columns(tombstone: Tombstone | None) -> dict[str, Any]:
 
 
 @cache
-def _upsert(table: Table, dialect: str) -> Insert:
+def _upsert(table: Table, dialect: str, unchanged: frozenset[str] = frozenset()) -> Insert:
     insert = _dialect_insert(table, dialect)
     keys = [column.name for column in table.primary_key]
-    others = {c.name: insert.excluded[c.name] for c in table.columns if c.name not in keys}
+    # What a recording has of its call is changed where that has changed, and not by its own row.
+    kept = {*keys, *unchanged, *(OF_CALL if table is RECORDING else ())}
+    others = {c.name: insert.excluded[c.name] for c in table.columns if c.name not in kept}
     return insert.on_conflict_do_update(index_elements=keys, set_=others)
 
 
@@ -191,6 +220,7 @@ def recordings_of(connection: Connection, rows: Sequence[RowMapping]) -> list[Re
     found = []
     for row in rows:
         values = {name: row[name] for name in _RECORDING_FIELDS}
+        values["tags"] = tuple(row["tags"])
         values["pauses"] = tuple(
             PauseFacts(pause["from_ms"], pause["to_ms"])
             for pause in pauses.get(row["recording_id"], ())

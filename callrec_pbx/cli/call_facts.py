@@ -41,7 +41,7 @@ def recording_document(
     recording: RecordingFacts, tombstone: Tombstone | None, store: RecordingStore
 ) -> dict[str, Any]:
     """A recording for programs."""
-    audio = store.audio_path(recording)
+    audio = store.listen_path(recording)
     return {
         "recording": recording_to_dict(recording),
         "tombstone": tombstone_to_dict(tombstone),

@@ -10,7 +10,7 @@ from callrec_pbx.catalogue.queries_calls import (
     ListedCall,
     WantedCalls,
     find_call,
-    list_calls,
+    list_calls_page,
 )
 from callrec_pbx.cli.call_facts import (
     call_document,
@@ -62,6 +62,9 @@ def list_(
     ] = None,
     reason: Annotated[str | None, typer.Option(help="Only with this reason.")] = None,
     direction: Annotated[Direction | None, typer.Option(help="Only in this direction.")] = None,
+    after: Annotated[
+        str | None, typer.Option(help="Go on behind the list that ended with this cursor.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="How many at the most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,6 +74,7 @@ def list_(
         start=beginning(start, "--from"),
         end=ending(end, "--to"),
         number=number,
+        after=after,
         outcomes=tuple(outcome or ()),
         reason=reason,
         direction=direction,
@@ -78,7 +82,7 @@ def list_(
     )
     check_order(wanted.start, wanted.end, end)
     with site(ctx) as here:
-        found = list_calls(here.engine, wanted)
+        found, cursor = list_calls_page(here.engine, wanted)
     if as_json:
         print_json(
             {
@@ -89,11 +93,14 @@ def list_(
                         "recording_ids": one.recording_ids,
                     }
                     for one in found
-                ]
+                ],
+                "next_cursor": cursor,
             }
         )
     else:
         _print_table(found)
+        if cursor is not None:
+            typer.echo(f"there are more: --after {cursor}")
 
 
 @app.command()

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from callrec_pbx.catalogue.queries import Found, Wanted, find_recording, list_recordings
+from callrec_pbx.catalogue.queries import Found, find_recording
+from callrec_pbx.catalogue.search import find_all
 from callrec_pbx.cli.call_facts import (
     call_document,
     check_limit,
@@ -20,10 +21,7 @@ from callrec_pbx.cli.call_facts import (
 )
 from callrec_pbx.cli.common import (
     Site,
-    beginning,
-    check_order,
     console,
-    ending,
     print_json,
     shown,
     shown_length,
@@ -31,51 +29,56 @@ from callrec_pbx.cli.common import (
     site,
 )
 from callrec_pbx.cli.explanation import print_settings, print_steps
-from callrec_pbx.domain.words import RecordingState
+from callrec_pbx.cli.recordings_delete import (
+    delete,
+    deletion_facts,
+    short_deletion,
+    undelete,
+)
+from callrec_pbx.cli.recordings_download import download
+from callrec_pbx.cli.recordings_follow_up import follow_up
+from callrec_pbx.cli.recordings_mark import flag, tag
+from callrec_pbx.cli.search_options import Chosen, takes_search
 from callrec_pbx.storage.serial import tombstone_to_dict
 
 app = typer.Typer(help="Recordings and what is known of them.", no_args_is_help=True)
+app.command()(delete)
+app.command()(undelete)
+app.command()(download)
+app.command("follow-up")(follow_up)
+app.command()(tag)
+app.command()(flag)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.command("list")
+@takes_search
 def list_(
     ctx: typer.Context,
     *,
-    start: Annotated[
-        str | None, typer.Option("--from", help="Date or time (local) of the first.")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", help="Date (included) or time (local) of the last.")
-    ] = None,
-    owner: Annotated[str | None, typer.Option(help="Whose they are.")] = None,
-    number: Annotated[
-        str | None, typer.Option(help="A number of the call; * stands for any digits.")
-    ] = None,
-    state: Annotated[
-        list[RecordingState] | None, typer.Option(help="Only in this state; repeatable.")
+    chosen: Chosen,
+    oldest_first: Annotated[
+        bool, typer.Option("--oldest-first", help="The oldest first, not the newest.")
+    ] = False,
+    after: Annotated[
+        str | None, typer.Option(help="Go on behind the list that ended with this cursor.")
     ] = None,
     limit: Annotated[int, typer.Option(help="How many at the most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
     """List recordings, newest first."""
     check_limit(limit)
-    wanted = Wanted(
-        start=beginning(start, "--from"),
-        end=ending(end, "--to"),
-        owner=owner,
-        number=number,
-        states=tuple(state or ()),
-        limit=limit,
-    )
-    check_order(wanted.start, wanted.end, end)
     with site(ctx) as here:
-        found = list_recordings(here.engine, wanted)
+        search = chosen.search(here.engine, oldest_first=oldest_first)
+        found, cursor = find_all(here.engine, search, after=after, limit=limit)
         if as_json:
-            print_json({"recordings": [_document(one, here, whole=False) for one in found]})
-        else:
-            _print_table(found)
+            documents = [_document(one, here, whole=False) for one in found]
+            print_json({"recordings": documents, "next_cursor": cursor})
+            return
+        _print_table(found)
+        if cursor is not None:
+            typer.echo(f"there are more: --after {cursor}")
 
 
 @app.command()
@@ -97,6 +100,7 @@ def _document(found: Found, here: Site, *, whole: bool) -> dict[str, Any]:
     return recording_document(found.recording, found.tombstone, here.store) | {
         "call": call_document(found.call, whole=whole),
         "call_tombstone": tombstone_to_dict(found.call_tombstone),
+        "held": here.store.holds.reason(found.recording, found.call),
     }
 
 
@@ -113,7 +117,7 @@ def _print_table(found: list[Found]) -> None:
             shown(call.c_number or call.b_number),
             shown_length(recording.audio_ms),
             recording.state,
-            shown(recording.reason),
+            shown(recording.reason or short_deletion(recording)),
             recording.recording_id,
         )
     console().print(table if found else "no recordings")
@@ -121,7 +125,7 @@ def _print_table(found: list[Found]) -> None:
 
 def _print_one(found: Found, here: Site) -> None:
     recording, call = found.recording, found.call
-    audio = here.store.audio_path(recording)
+    audio = here.store.listen_path(recording)
     print_facts(
         (
             ("recording", recording.recording_id),
@@ -136,12 +140,23 @@ def _print_one(found: Found, here: Site) -> None:
             ("late", f"{recording.late_ms} ms" if recording.late_ms else ""),
             ("length", shown_length(recording.audio_ms)),
             ("channels", recording.channels),
+            ("tags", shown(", ".join(recording.tags))),
+            ("flagged", "yes" if recording.flagged else ""),
+            ("evaluated", "yes" if recording.evaluated else ""),
             ("mode", recording.mode),
             ("rule", shown_rule(recording)),
             ("kept until", shown_time(recording.delete_after) or "without limit"),
+            *deletion_facts(here, recording, call),
             ("audio", shown(str(audio)) + ("" if audio.is_file() else " (not there)")),
             ("size", "" if recording.size is None else f"{recording.size} bytes"),
             ("sha256", recording.sha256),
+            ("format", recording.format),
+            ("encoded", f"{recording.encoded_size} bytes" if recording.encoded else ""),
+            ("encoded sha256", recording.encoded_sha256),
+            ("WAV file", "" if recording.has_wav else "replaced"),
+            ("to do", shown(" ".join(recording.to_do))),
+            ("not done", shown(recording.follow_up_error)),
+            ("named", shown(recording.named)),
             ("repaired", "yes" if recording.repaired else ""),
             ("call", call.call_id),
             *party_facts(call),

@@ -1,4 +1,4 @@
-"""Lists, one recording, and the account."""
+"""One recording, and the account."""
 
 import re
 from datetime import timedelta
@@ -11,9 +11,7 @@ from callrec_pbx.catalogue import rows
 from callrec_pbx.catalogue.account import Line, account
 from callrec_pbx.catalogue.queries import (
     NoSuchIdError,
-    Wanted,
     find_recording,
-    list_recordings,
 )
 from callrec_pbx.catalogue.rows import RecordingRow
 from callrec_pbx.domain.facts import CallFacts
@@ -38,33 +36,6 @@ def three(engine: Engine) -> None:
         recording = a_recording(number, call, START + number * HOUR, owner=owner, state=state)
         save(engine, CallSidecar(call))
         save(engine, RecordingRow(recording, tombstone if state is S.PRUNED else None))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "numbers"),
-    [
-        ({}, [3, 2, 1]),
-        ({"limit": 2}, [3, 2]),
-        ({"start": START + 2 * HOUR}, [3, 2]),
-        ({"end": START + 2 * HOUR + timedelta(seconds=5)}, [1]),
-        ({"end": START + 2 * HOUR + timedelta(seconds=6)}, [2, 1]),
-        ({"owner": "201"}, [3, 1]),
-        ({"owner": "20"}, []),
-        ({"number": "+492"}, [2]),
-        ({"number": "+49*"}, [3, 2, 1]),
-        ({"number": "*123456"}, [3, 2, 1]),  # a leg's number
-        ({"number": "+49_"}, []),
-        ({"number": "%"}, []),
-        ({"number": "'; DROP TABLE call; --"}, []),
-        ({"states": (S.FAILED, S.PRUNED)}, [3, 2]),
-        ({"owner": "201", "states": (S.STORED,)}, [1]),
-    ],
-)
-def test_recordings_are_listed(engine: Engine, wanted: dict[str, Any], numbers: list[int]) -> None:
-    three(engine)
-    found = list_recordings(engine, Wanted(**wanted))
-    assert [one.recording.recording_id for one in found] == [an_id(number) for number in numbers]
-    assert all(one.call.call_id == one.recording.call_id for one in found)
 
 
 def test_one_recording_with_all_that_belongs_to_it(engine: Engine) -> None:

@@ -9,7 +9,12 @@ from sqlalchemy import Engine
 
 from callrec_pbx.catalogue import rows
 from callrec_pbx.catalogue.queries import NoSuchIdError
-from callrec_pbx.catalogue.queries_calls import WantedCalls, find_call, list_calls
+from callrec_pbx.catalogue.queries_calls import (
+    WantedCalls,
+    find_call,
+    list_calls,
+    list_calls_page,
+)
 from callrec_pbx.catalogue.rows import RecordingRow
 from callrec_pbx.domain.words import Direction, Outcome
 from callrec_pbx.storage.serial import CallSidecar, Tombstone
@@ -64,6 +69,21 @@ def five(engine: Engine) -> None:
 def test_calls_are_listed(engine: Engine, wanted: dict[str, Any], numbers: list[int]) -> None:
     found = list_calls(engine, WantedCalls(**wanted))
     assert [one.call.call_id for one in found] == [an_id(number, "c") for number in numbers]
+
+
+def test_calls_come_page_by_page(engine: Engine) -> None:
+    same = [CallSidecar(a_call(number, START + 4 * HOUR)) for number in range(10, 15)]
+    with engine.begin() as connection:
+        rows.write(connection, same)
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page, cursor = list_calls_page(engine, WantedCalls(after=cursor, limit=2))
+        found += [one.call.call_id for one in page]
+        if cursor is None:
+            break
+    assert found == [one.call.call_id for one in list_calls(engine, WantedCalls())]
+    assert len(found) == 9
 
 
 def test_a_listed_call_names_its_recordings_oldest_first(engine: Engine) -> None:
