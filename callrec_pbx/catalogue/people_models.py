@@ -7,13 +7,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from callrec_pbx.catalogue.models import Base, word_column
-from callrec_pbx.domain.words import Device, Switch
+from callrec_pbx.domain.words import Device, OnQuota, Switch
 
 _NULLABLE_JSON = JSON(none_as_null=True)
+_NO_TEXT = text("''")
 
 
 class VersionKind(StrEnum):
@@ -56,6 +57,10 @@ class TenantRow(Base):
     time_zone: Mapped[str]
     holidays: Mapped[str]
     outside_prefix: Mapped[str]
+    quota_gb: Mapped[int | None]
+    on_quota: Mapped[OnQuota] = mapped_column(
+        word_column(OnQuota, "on_quota"), server_default=OnQuota.WARN.value
+    )
 
 
 class SiteRow(Base):
@@ -106,6 +111,7 @@ class PersonRow(Base):
     site_id: Mapped[int | None] = mapped_column(ForeignKey("site.id"))
     recording: Mapped[bool]
     profile: Mapped[str]
+    retention: Mapped[str] = mapped_column(server_default=_NO_TEXT)
 
 
 class ProfileRow(Base):
@@ -165,6 +171,7 @@ class QueueRow(Base):
     site_id: Mapped[int | None] = mapped_column(ForeignKey("site.id"))
     department_id: Mapped[int | None] = mapped_column(ForeignKey("department.id"))
     language: Mapped[str]
+    retention: Mapped[str] = mapped_column(server_default=_NO_TEXT)
 
 
 class AcknowledgementRow(Base):

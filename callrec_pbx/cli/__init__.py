@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "callrec_pbx.cli.run:run",
     "setup": "callrec_pbx.cli.setup:app",
     "doctor": "callrec_pbx.cli.doctor:doctor",
+    "health": "callrec_pbx.cli.health:health",
     "migrate": "callrec_pbx.cli.migrate:migrate",
     "policy": "callrec_pbx.cli.policy:app",
     "recordings": "callrec_pbx.cli.recordings:app",
@@ -34,6 +35,10 @@ COMMANDS = {
     "people": "callrec_pbx.cli.people:app",
     "prompts": "callrec_pbx.cli.prompts:app",
     "retention": "callrec_pbx.cli.retention:app",
+    "audit": "callrec_pbx.cli.audit:app",
+    "evidence": "callrec_pbx.cli.evidence:evidence",
+    "hold": "callrec_pbx.cli.holds:app",
+    "erase": "callrec_pbx.cli.erase:erase",
 }
 """Where each command is; it is loaded only when it is called."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,7 +17,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from callrec_pbx import log
+from callrec_pbx.catalogue import holds, tenants
+from callrec_pbx.catalogue.amend import Place
+from callrec_pbx.catalogue.audit_anchor import keep_anchors
 from callrec_pbx.catalogue.engine import CatalogueError, is_outage
+from callrec_pbx.catalogue.engine import shown as shown_url
 from callrec_pbx.catalogue.migrate import open_current
 from callrec_pbx.config import Config, load_config
 from callrec_pbx.storage.store import RecordingStore
@@ -33,6 +38,15 @@ class Site:
     engine: Engine
     store: RecordingStore
 
+    @property
+    def place(self) -> Place:
+        """Catalogue and recordings directory."""
+        return Place(self.engine, self.store)
+
+
+class RecordingsError(Exception):
+    """The recordings directory refuses something; the message says what to do."""
+
 
 @contextmanager
 def site(ctx: typer.Context) -> Iterator[Site]:
@@ -40,23 +54,45 @@ def site(ctx: typer.Context) -> Iterator[Site]:
 
     Raises:
         CatalogueError: the catalogue is not to be had.
+        RecordingsError: the recordings directory is not there, or refuses this user.
     """
     config = load_config(ctx.obj)
     # Log lines go to standard error, or they would be in the way of what is printed.
     log.configure(config.log.level, config.log.format)
     recordings = config.recordings
     engine = open_current(config.catalogue.url)
+    keep_anchors(engine, recordings.directory)
     try:
-        yield Site(config, engine, RecordingStore(recordings.directory, recordings.pbx_directory))
+        store = RecordingStore(recordings.directory, recordings.pbx_directory)
+        holds.connect(store.holds, engine)
+        yield Site(config, engine, store)
     except DBAPIError as error:
         if not is_outage(error):
             raise
         raise CatalogueError(
-            f"catalogue.url {config.catalogue.url!r}: {error.orig}; try again, and see that no "
-            "other program holds it and this user may write it"
+            f"catalogue.url {shown_url(config.catalogue.url)!r}: {error.orig}; try again, and see "
+            "that no other program holds it and this user may write it"
+        ) from error
+    except OSError as error:
+        # Ours say more, as `SpoolError` does.
+        ours = type(error).__module__.startswith("callrec_pbx.")
+        if ours or not Path(str(error.filename)).is_relative_to(recordings.directory):
+            raise
+        raise RecordingsError(
+            f"recordings.directory {str(recordings.directory)!r}: {plain(str(error.filename))}: "
+            f"{error.strerror}; mount the directory, and let this user write below it"
         ) from error
     finally:
         engine.dispose()
+
+
+def check_tenant(here: Site, tenant: str) -> None:
+    """Refuse a name that no tenant has or has had: what is asked for would cover nothing."""
+    if tenant and not tenants.is_known(here.engine, tenant):
+        raise typer.BadParameter(
+            f"{tenant!r} is no tenant; `callrec-pbx tenant list` shows them",
+            param_hint="--tenant",
+        )
 
 
 def beginning(text: str | None, option: str) -> datetime | None:

@@ -6,9 +6,7 @@ from rich.table import Table
 
 from callrec_pbx.cli.common import console, shown
 from callrec_pbx.domain.facts import Inherited, Step
-from callrec_pbx.domain.policy.settings import UNLIMITED
 from callrec_pbx.domain.words import Tried
-from callrec_pbx.policy.values import UNLIMITED_WORD
 
 RESULTS = {
     Tried.PASSED: "passed",
@@ -34,12 +32,6 @@ def print_settings(settings: Iterable[Inherited]) -> None:
     """What counts, and where it comes from."""
     table = Table("Setting", "Value", "From")
     for one in settings:
-        table.add_row(shown(one.setting), shown(_value(one)), shown(one.origin))
+        table.add_row(shown(one.setting), shown(one.value), shown(one.origin))
     if table.row_count:
         console().print(table)
-
-
-def _value(one: Inherited) -> str:
-    """The value in the words of a policy file."""
-    unlimited = one.setting == "retention_days" and one.value == str(UNLIMITED)
-    return UNLIMITED_WORD if unlimited else one.value

@@ -24,6 +24,11 @@ def login_name() -> str:
         return f"uid {os.getuid()}"
 
 
+def actor() -> str:
+    """Who is at the keyboard, as the audit trail names them."""
+    return f"cli:{login_name()}"
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 TenantOption = Annotated[
     str | None,

@@ -26,9 +26,10 @@ from callrec_pbx.domain.words import Direction
 from callrec_pbx.policy import cases, explaining
 from callrec_pbx.policy.cases import CallPart, Tried, field_text
 from callrec_pbx.policy.countries import countries
+from callrec_pbx.retention.quota import full_tenants
 
 TOLD = (
-    "rule", "mode", "consent", "announcement", "language", "retention_days",
+    "rule", "mode", "consent", "announcement", "language", "retention",
     "tenant", "site", "department", "user",
 )  # fmt: skip
 """What of a decision is told beside outcome and reason, where there is something to tell."""
@@ -88,8 +89,9 @@ def explain(
     now = datetime.now(UTC)
     with site(ctx) as here:
         policy, warnings = wanted_policy(here, version, file, now.date(), as_if_on=as_if_on)
+        full = full_tenants(here.engine)
     warn(warnings)
-    question, decision = cases.decide(policy, call, now)
+    question, decision = cases.decide(policy, call, now, full)
     if as_json:
         print_json(explaining.document(question, decision, policy.text, policy.people))
         return
@@ -154,8 +156,8 @@ def _print_decision(policy: Policy, question: CallInQuestion, decision: Decision
         facts.add_row("trunk", shown(question.trunk or "not known (--trunk)"))
     facts.add_row("outcome", f"{decision.outcome} ({shown(decision.reason)})")
     for name in TOLD:
-        value = field_text(name, getattr(decision, name))
-        about_settings = name in ("mode", "consent", "language", "retention_days")
+        value = field_text(getattr(decision, name))
+        about_settings = name in ("mode", "consent", "language", "retention", "format")
         if value and not (about_settings and not decision.may_record):
             facts.add_row(name.replace("_", " "), shown(value))
     out.print(facts)

@@ -11,6 +11,7 @@ from rich.syntax import Syntax
 
 from callrec_pbx.audio.manifest import SUFFIX_OF_RATE
 from callrec_pbx.config import Config, config_path, load_config
+from callrec_pbx.setup import systemd as units_of_systemd
 from callrec_pbx.setup.apply import apply
 from callrec_pbx.setup.asterisk import asterisk_version, first_configuration, plan_setup
 from callrec_pbx.setup.errors import SetupError
@@ -82,6 +83,62 @@ def asterisk(
         typer.echo(json.dumps(_document(plan, do_it, outputs), indent=2, ensure_ascii=False))
     elif do_it or outputs:
         _tell_next(undo, outputs)
+
+
+@app.command()
+def systemd(
+    ctx: typer.Context,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it only.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take it away again.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Also start it, now and at boot; with --undo stop it.")
+    ] = False,
+    user: Annotated[
+        str, typer.Option("--user", help="Whom the listener runs as; else Asterisk's own user.")
+    ] = "",
+    group: Annotated[
+        str, typer.Option("--group", help="Its group; else Asterisk's, who shares its files.")
+    ] = "",
+    program: Annotated[
+        Path | None, typer.Option("--program", help="The installed callrec-pbx; else this one.")
+    ] = None,
+    units: Annotated[
+        Path, typer.Option("--units", help="Folder of the units.")
+    ] = units_of_systemd.FOLDER,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Install a unit that starts the listener with the machine, and watches over it."""
+    if as_json and not (yes or dry_run):
+        raise SetupError("--json: nobody can be asked; give --dry-run or --yes with it")
+    if undo:
+        plan = units_of_systemd.plan_undo_systemd(units)
+    else:
+        plan = units_of_systemd.plan_systemd(load_config(ctx.obj), user, group, program, units)
+    if not as_json:
+        _show(plan)
+        for change in plan.files:
+            if change.action == "create":
+                typer.echo((change.after or b"").decode())
+    do_it = not plan.empty and not dry_run
+    if do_it and not yes and not typer.confirm("Make these changes?"):
+        typer.echo("nothing was changed")
+        raise typer.Exit(1)
+    first, then = units_of_systemd.COMMANDS[undo]
+    outputs = [units_of_systemd.systemctl(*words) for words in first if now and not dry_run]
+    if do_it:
+        apply(plan)
+    outputs += [units_of_systemd.systemctl(*words) for words in then if now and not dry_run]
+    if as_json:
+        typer.echo(json.dumps(_document(plan, do_it, outputs), indent=2, ensure_ascii=False))
+        return
+    for command, output in outputs:
+        typer.echo(f"{command}: {output or 'done'}")
+    if do_it and not now:
+        typer.echo("Now have systemd take it over (or run this again with --now):")
+        for words in then:
+            typer.echo(f"    {' '.join(('systemctl', *words))}")
 
 
 def _plan_setup(path: Path, program: str, enable_manager: bool) -> Plan:

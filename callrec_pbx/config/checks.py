@@ -4,8 +4,12 @@ The values reach a PBX's configuration files, AMI headers and dialplan, so what 
 syntax is refused here.
 """
 
+import ipaddress
 import re
 from itertools import combinations
+
+from callrec_pbx.domain import plans
+from callrec_pbx.storage import naming
 
 _KEY = re.compile(r"[0-9*#A-D]{1,8}")
 _PATH = re.compile(r"/[A-Za-z0-9._/+-]*")
@@ -15,9 +19,16 @@ _PATTERN = re.compile(r"[0-9A-Za-z+#*?_.@:-]{1,80}")
 _OFFERED = re.compile(r"[0-9A-Za-z+*?_.-]+")
 """What `dialplan/asterisk/extensions.conf` lets into an offer, and `?`."""
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
+_LISTEN = re.compile(
+    r"(\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<host>[A-Za-z0-9._-]{1,253})):(?P<port>[0-9]{1,5})"
+)
+LAST_PORT = 65535
 LONGEST_NAME = 60
 
 _SQLITE = re.compile(r"sqlite(\+pysqlite)?:////[^?\s]+")
+_POSTGRESQL = re.compile(
+    r"postgresql(\+psycopg)?://(?P<who>[^@\s]*@)?(?P<where>[^@/\s]*)/[^/?\s]+(\?\S*)?"
+)
 
 
 class BadValueError(ValueError):
@@ -35,6 +46,45 @@ def path(value: str) -> str:
             "use an absolute path of letters, digits and . _ + - / without ..",
         )
     return value
+
+
+def plan(value: object) -> str:
+    """A retention plan in one spelling; 0, which people may take for "at once", is none."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise BadValueError("is not a retention plan", plans.REMEDY)
+    try:
+        return str(plans.parse(value))
+    except plans.PlanError as error:
+        raise BadValueError(error.problem, plans.REMEDY) from None
+
+
+def listen(value: str) -> str:
+    """Check an address to listen on, `host:port` or `[IPv6]:port`; empty for none."""
+    if value:
+        address(value)
+    return value
+
+
+def address(value: str) -> tuple[str, int]:
+    """Take `host:port` apart, an IPv6 address without its brackets."""
+    match = _LISTEN.fullmatch(value)
+    port = int(match["port"]) if match else 0
+    if match is None or not 0 < port <= LAST_PORT or not _is_host(match):
+        raise BadValueError(
+            "is not an address to listen on",
+            "give host and port, such as 127.0.0.1:9464 or [::1]:9464; empty switches it off",
+        )
+    return match["six"] or match["host"], port
+
+
+def _is_host(match: re.Match[str]) -> bool:
+    if match["six"] is None:
+        return bool(match["host"])
+    try:
+        ipaddress.IPv6Address(match["six"])
+    except ValueError:
+        return False
+    return True
 
 
 def host(value: str) -> str:
@@ -111,11 +161,12 @@ def offered_pattern(value: str) -> str:
 
 def catalogue_url(value: str) -> str:
     """Check the catalogue's address; what stands behind the scheme is not repeated."""
-    if not _SQLITE.fullmatch(value):
+    if not (_SQLITE.fullmatch(value) or _POSTGRESQL.fullmatch(value)):
         raise BadValueError(
             "is not the address of a catalogue",
             "give sqlite:/// and an absolute path, such as "
-            "sqlite:////var/lib/callrec-pbx/catalogue.db (four slashes)",
+            "sqlite:////var/lib/callrec-pbx/catalogue.db (four slashes), or "
+            "postgresql://ROLE:PASSWORD@HOST/DATABASE (an @ in the password is written %40)",
         )
     return value
 
@@ -126,4 +177,27 @@ def name(value: str) -> str:
         raise BadValueError(
             "is not a name for a rule", "use 1 to 60 printable characters, such as support-line"
         )
+    return value
+
+
+def name_template(value: str) -> str:
+    """Check a template of names, or the name of a preset."""
+    try:
+        naming.parse(value)
+    except naming.TemplateError as error:
+        raise BadValueError(*str(error).split("; ", 1)) from None
+    return value
+
+
+def name_template_or_none(value: str) -> str:
+    """Check a template of names; empty for no names."""
+    return value and name_template(value)
+
+
+def zone(value: str) -> str:
+    """Check a time zone; empty for the machine's own."""
+    try:
+        naming.zone(value)
+    except naming.TemplateError as error:
+        raise BadValueError(*str(error).split("; ", 1)) from None
     return value

@@ -114,6 +114,9 @@ def _build(document: dict[str, Any], file: Path) -> Config:
         keys=settings.keys,
         offer=settings.offer,
         retention=settings.retention,
+        metrics=settings.metrics,
+        follow_up=settings.follow_up,
+        names=settings.names,
         log=settings.log,
     )
 

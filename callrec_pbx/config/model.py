@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from callrec_pbx.config import checks
+from callrec_pbx.domain import plans
 from callrec_pbx.domain.words import OnTrouble
 
 LEAST_REMINDER_S = 10
@@ -72,6 +73,11 @@ OfferedPatterns = Annotated[tuple[OfferedPattern, ...], BeforeValidator(_as_list
 InCallKey = Annotated[Text, AfterValidator(checks.key)]
 TimeOfDay = Annotated[time, BeforeValidator(_as_time)]
 Reminder = Annotated[Whole, AfterValidator(_as_reminder)]
+RetentionPlan = Annotated[str, BeforeValidator(checks.plan)]
+
+NameTemplate = Annotated[Text, AfterValidator(checks.name_template)]
+OnDiskTemplate = Annotated[Text, AfterValidator(checks.name_template_or_none)]
+ZoneName = Annotated[Text, AfterValidator(checks.zone)]
 
 
 class Section(BaseModel):
@@ -175,7 +181,18 @@ class CatalogueSection(Section):
     """Where the rows are."""
 
     url: Annotated[Text, AfterValidator(checks.catalogue_url)] = Field(
-        default="sqlite:////var/lib/callrec-pbx/catalogue.db", description="address of the database"
+        default="sqlite:////var/lib/callrec-pbx/catalogue.db",
+        description="address of the database",
+        repr=False,
+    )
+    check_at: TimeOfDay = Field(
+        default=time(4, 45), description="time of the nightly check, local time"
+    )
+    checksum_gb_per_night: float = Field(
+        default=20.0,
+        ge=0,
+        description="audio that it reads each night to compare checksums, in GB; 0 reads none",
+        examples=[20],
     )
 
 
@@ -222,12 +239,10 @@ class RetentionSection(Section):
     """How long things are kept."""
 
     run_at: TimeOfDay = Field(default=time(3, 15), description="time of the daily run, local time")
-    default_days: Whole | None = Field(
-        default=None,
-        ge=1,
-        le=36500,
-        description="days until a recording is pruned where the policy does not say",
-        examples=[90],
+    default: RetentionPlan = Field(
+        default=plans.UNLIMITED,
+        description="how long a recording is kept where nothing else says it",
+        examples=["90 days"],
     )
     call_days: Whole | None = Field(
         default=None,
@@ -235,6 +250,61 @@ class RetentionSection(Section):
         le=36500,
         description="days until the personal data of calls without a recording is cleared",
         examples=[90],
+    )
+    history: RetentionPlan = Field(
+        default=plans.UNLIMITED,
+        description="how long it is kept who was changed how, and who was in which profile",
+        examples=["2 years"],
+    )
+    undo_minutes: Whole = Field(
+        default=30,
+        ge=0,
+        le=50,
+        description="minutes until a deletion that somebody asks for takes effect; undone until",
+        examples=[30],
+    )
+
+
+class MetricsSection(Section):
+    """Where metrics and health are asked for."""
+
+    listen: Annotated[Text, AfterValidator(checks.listen)] = Field(
+        default="127.0.0.1:9464",
+        description="address of /metrics and /healthz, host:port; empty switches them off",
+        examples=["127.0.0.1:9464"],
+    )
+
+
+class FollowUpSection(Section):
+    """What is done with a recording once it is stored."""
+
+    threads: Whole = Field(
+        default=1,
+        ge=0,
+        le=16,
+        description="how many recordings are worked on at once; 0 leaves it to `recordings "
+        "follow-up --run`",
+        examples=[1],
+    )
+
+
+class NamesSection(Section):
+    """What recordings are called for people."""
+
+    download: NameTemplate = Field(
+        default="flat",
+        description="preset or template of the names of downloaded files",
+        examples=["matelso"],
+    )
+    on_disk: OnDiskTemplate = Field(
+        default="",
+        description="preset or template of names beside those by id; empty gives none",
+        examples=["by_day"],
+    )
+    zone: ZoneName = Field(
+        default="",
+        description="time zone of date and time in names; empty takes the machine's",
+        examples=["Europe/Berlin"],
     )
 
 

@@ -10,8 +10,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from callrec_pbx.config.model import (
     AsteriskSection,
     CatalogueSection,
+    FollowUpSection,
     KeysSection,
     LogSection,
+    MetricsSection,
+    NamesSection,
     OfferSection,
     PromptsSection,
     RecordingsSection,
@@ -37,6 +40,9 @@ class Settings(BaseSettings):
     keys: KeysSection = KeysSection()
     offer: OfferSection = OfferSection()
     retention: RetentionSection = RetentionSection()
+    metrics: MetricsSection = MetricsSection()
+    follow_up: FollowUpSection = FollowUpSection()
+    names: NamesSection = NamesSection()
     log: LogSection = LogSection()
 
     @classmethod
@@ -69,4 +75,7 @@ class Config:
     keys: KeysSection = field(default_factory=KeysSection)
     offer: OfferSection = field(default_factory=OfferSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
+    follow_up: FollowUpSection = field(default_factory=FollowUpSection)
+    names: NamesSection = field(default_factory=NamesSection)
     log: LogSection = field(default_factory=LogSection)

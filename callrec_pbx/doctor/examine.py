@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from callrec_pbx.config import Config, ConfigError, config_path, load_config
-from callrec_pbx.doctor import ami, local, pbx, policy
+from callrec_pbx.doctor import ami, check, database, follow_up, local, pbx, policy, quota
 from callrec_pbx.doctor.finding import Finding, fail, ok, warn
 from callrec_pbx.doctor.probe import PbxProbe
 from callrec_pbx.pbx.asterisk.link import AmiLink
@@ -14,10 +14,13 @@ PbxCheck = Callable[[PbxProbe, Config], AsyncIterator[Finding]]
 
 LOCAL = (
     local.check_config,
-    local.check_catalogue,
+    database.check_catalogue,
     policy.check_policy,
     local.check_disk,
+    quota.check_quota,
     local.check_prompts,
+    follow_up.check_follow_up,
+    check.check_last,
 )
 
 ON_PBX: dict[str, PbxCheck] = {

@@ -6,16 +6,13 @@ from pathlib import Path
 
 from callrec_pbx.audio.manifest import PromptError, PromptSet
 from callrec_pbx.audio.prompts import verify
-from callrec_pbx.catalogue import migrate
 from callrec_pbx.config import Config
 from callrec_pbx.doctor.finding import Finding, fail, ok, warn
+from callrec_pbx.recorder.prompt_book import NEEDED
 
 MB = 1 << 20
 PLENTY = 5
 """Free space below this many times the least is worth a warning."""
-
-NEEDED = ("unavailable", "paused", "resumed", "started", "discarded")
-"""Prompts that are played whatever the policy says."""
 
 
 def check_config(config: Config) -> Iterator[Finding]:
@@ -32,21 +29,6 @@ def check_config(config: Config) -> Iterator[Finding]:
         yield warn("config", f"{secret_file}: everybody can read it", f"chmod 640 {secret_file}")
         return
     yield ok("config", f"{config.path}: can be read")
-
-
-def check_catalogue(config: Config) -> Iterator[Finding]:
-    """The database has this version's schema."""
-    url = config.catalogue.url
-    try:
-        found, needed = migrate.current(url), migrate.head()
-    except Exception as error:
-        yield fail("catalogue", str(error), "make it a database that this user may write")
-        return
-    if found == needed:
-        yield ok("catalogue", f"{url} is at {needed}")
-        return
-    seen = "is missing or empty" if found is None else f"is at {found}, and not at {needed}"
-    yield fail("catalogue", f"{url} {seen}", "run `callrec-pbx migrate`")
 
 
 def check_disk(config: Config) -> Iterator[Finding]:

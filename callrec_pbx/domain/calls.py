@@ -62,6 +62,8 @@ class Calls:
         self, policy: Policy, prompts: PromptBook, new_id: Callable[[datetime], str]
     ) -> None:
         self.policy = policy
+        self.full: frozenset[str] = frozenset()
+        """Tenants without room for more recordings; see `CallInQuestion.full`."""
         self.prompts = prompts
         self.new_id = new_id
         self.calls: dict[str, Call] = {}

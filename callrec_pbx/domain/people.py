@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from callrec_pbx.domain.patterns import PatternTable
-from callrec_pbx.domain.words import Device, Switch
+from callrec_pbx.domain.words import Device, OnQuota, Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Tenant:
         time_zone: IANA name, such as `Europe/Stockholm`.
         holidays: Country, with subdivision where needed, such as `SE` or `DE-BY`; empty for none.
         outside_prefix: Digits dialled for an outside line, which are no part of a number.
+        quota_gb: Room that its recordings may take (GB of 10^9 bytes); None: any.
+        on_quota: What happens when they take more.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Tenant:
     time_zone: str = "UTC"
     holidays: str = ""
     outside_prefix: str = ""
+    quota_gb: int | None = None
+    on_quota: OnQuota = OnQuota.WARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class User:
         recording: Whether recording is switched on for the user; counts where the tenant has
             `user_switch`.
         profile: The active profile's name, empty for none.
+        retention: The user's retention plan; empty: the next level's.
     """
 
     tenant: str
@@ -76,6 +81,7 @@ class User:
     site: str = ""
     recording: bool = True
     profile: str = ""
+    retention: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +130,14 @@ class Ddi:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue, by its name on the PBX."""
+    """A queue, by its name on the PBX, with its retention plan or none."""
 
     tenant: str
     name: str
     site: str = ""
     department: str = ""
     language: str = ""
+    retention: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ def question(calls: "Calls", call: Call, line: str | None) -> CallInQuestion:
         declined=call.refused_by,
         direct=not call.offered_queue,
         running=calls.running,
+        full=calls.full,
     )
 
 
@@ -108,7 +109,9 @@ def consider(calls: "Calls", leg: Leg, at: datetime, since: datetime | None = No
         leg.question = leg.question or asked
         same = leg.question == asked
         decision = (
-            leg.recording.decision if same else _decide(calls, call, replace(asked, running=None))
+            leg.recording.decision
+            if same
+            else _decide(calls, call, replace(asked, running=None, full=frozenset()))
         )
     else:
         decision = _decide(calls, call, replace(asked, demanded=leg.demanded))

@@ -14,11 +14,8 @@ from callrec_pbx.retention.clear import cleared_call
 from callrec_pbx.storage.serial import CallSidecar, Tombstone, time_to_text
 from callrec_pbx.storage.store import RecordingStore
 from tests.catalogue.cli import Commands, configured
-from tests.catalogue.conftest import engine, url
 from tests.cli.test_recordings import flat
 from tests.storage.samples import START, a_call, a_recording, an_id
-
-__all__ = ["engine", "url"]
 
 HOSTILE = "\x1b[31m[bold]\u202e\r\nx"
 WHY_NOT = Explanation(

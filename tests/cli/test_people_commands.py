@@ -190,9 +190,9 @@ def test_export_gives_what_import_takes(callrec: Commands, users: Path, tmp_path
     callrec("people", "import", str(users), "--kind", "user")
     ran = callrec("people", "export", "--kind", "user")
     assert ran.out.splitlines() == [
-        "tenant,email,name,language,country,department,site,recording",
-        "default,anna@example.com,Anna,,,,,yes",
-        "default,bo@example.com,Bo,,,,,no",
+        "tenant,email,name,language,country,department,site,recording,retention",
+        "default,anna@example.com,Anna,,,,,yes,",
+        "default,bo@example.com,Bo,,,,,no,",
     ]
     written = tmp_path / "out.csv"
     assert callrec("people", "export", "--kind", "user", "--output", str(written)).out == ""

@@ -48,10 +48,10 @@ GROUPS = [
         {
             "name": "acme", "recording": "off_new", "user_switch": True, "concurrent_limit": 4,
             "language": "", "country": "", "time_zone": "Europe/Oslo", "holidays": "",
-            "outside_prefix": "",
+            "outside_prefix": "", "quota_gb": None, "on_quota": "warn",
         },
-        ["--concurrent-limit", "", "--no-user-switch", "--outside-prefix", "0"],
-        {"concurrent_limit": None, "user_switch": False, "outside_prefix": "0"},
+        ["--concurrent-limit", "", "--no-user-switch", "--quota-gb", "20", "--on-quota", "stop"],
+        {"concurrent_limit": None, "user_switch": False, "quota_gb": 20, "on_quota": "stop"},
     ),
     (
         "site",
@@ -79,9 +79,12 @@ GROUPS = [
         {
             "tenant": "default", "email": "bo@example.com", "name": "Bo", "language": "",
             "country": "", "department": "Sales", "site": "", "recording": False, "profile": "",
+            "retention": "",
         },
-        ["--recording", "--email", "bo@x.se", "--country", "se", "--site", "Berlin"],
-        {"recording": True, "email": "bo@x.se", "country": "SE", "site": "Berlin"},
+        ["--recording", "--email", "bo@x.se", "--country", "se", "--site", "Berlin",
+         "--retention", "90"],
+        {"recording": True, "email": "bo@x.se", "country": "SE", "site": "Berlin",
+         "retention": "90 days"},
     ),
     (
         "profile",
@@ -122,10 +125,10 @@ GROUPS = [
         ["--site", "Berlin", "--department", "Sales"],
         {
             "tenant": "default", "name": "support", "site": "Berlin", "department": "Sales",
-            "language": "",
+            "language": "", "retention": "",
         },
-        ["--department", "", "--language", "en", "--name", "help"],
-        {"department": "", "language": "en", "name": "help"},
+        ["--department", "", "--language", "en", "--name", "help", "--retention", "3 months"],
+        {"department": "", "language": "en", "name": "help", "retention": "3 months"},
     ),
 ]  # fmt: skip
 PLURALS = {

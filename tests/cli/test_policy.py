@@ -9,10 +9,7 @@ from sqlalchemy import Engine
 
 from callrec_pbx.policy.document import EXAMPLE, parse
 from tests.catalogue.cli import Commands, configured
-from tests.catalogue.conftest import engine, url
 from tests.policy.house import furnish
-
-__all__ = ["engine", "url"]
 
 POLICY = """
 excluded_numbers = ["+46 70-123 45 67"]

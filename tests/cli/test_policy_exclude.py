@@ -6,10 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.catalogue.cli import Commands, configured
-from tests.catalogue.conftest import engine, url
 from tests.policy.house import furnish
-
-__all__ = ["engine", "url"]
 
 EXCLUDE = ("policy", "exclude")
 

@@ -8,16 +8,13 @@ from sqlalchemy import Engine, update
 from callrec_pbx.domain.words import Switch
 from callrec_pbx.people.rows import TENANT
 from tests.catalogue.cli import Commands, configured
-from tests.catalogue.conftest import engine, url
 from tests.policy.house import furnish
-
-__all__ = ["engine", "url"]
 
 POLICY = """
 excluded_numbers = ["070-123 45 67"]
 [[tenant]]
 consent = "announce"
-retention_days = 30
+retention = "30 days"
 [[site]]
 name = "Berlin"
 consent = "none"
@@ -71,7 +68,7 @@ def test_every_step_is_told(callrec: Commands) -> None:
     for part in (
         "direction inbound line 302 trunk not known (--trunk) outcome recorded (rule)",
         "rule rest mode always consent none",
-        "retention days 30 tenant default site Berlin user bernd@example.org",
+        "retention 30 days tenant default site Berlin user bernd@example.org",
         "tenant passed default: recording is on",
         "excluded passed no outside number is excluded",
         "rule no match old: counted before 2021-01-01T00:00:00+00:00",
@@ -82,7 +79,7 @@ def test_every_step_is_told(callrec: Commands) -> None:
         "rule not tried 1 after that one",
         "limit possible at most 2 at the same time",
         "consent none site Berlin",
-        "retention_days 30 tenant default",
+        "retention 30 days tenant default",
         "whisper true built in",
         "other party DE Germany",
         "user DE Germany",
@@ -95,14 +92,14 @@ def test_every_step_is_told(callrec: Commands) -> None:
 def test_what_is_kept_for_ever_is_called_so(callrec: Commands, tmp_path: Path) -> None:
     """Above and among the settings; programs get what is stored."""
     other = tmp_path / "other.toml"
-    other.write_text(POLICY.replace("retention_days = 30", 'retention_days = "unlimited"'))
+    other.write_text(POLICY.replace('"30 days"', '"unlimited"'))
     explain = ("policy", "explain", "--line", "301", *AT, "--file", str(other))
     text = flat(callrec(*explain).out)
-    assert "retention days unlimited" in text
-    assert "retention_days unlimited tenant default" in text
+    assert "retention unlimited" in text
+    assert "retention unlimited tenant default" in text
     assert "reminder_s 0 built in" in text
     assert {
-        "setting": "retention_days", "value": "0", "origin": "tenant default",
+        "setting": "retention", "value": "unlimited", "origin": "tenant default",
     } in callrec(*explain, "--json").json["settings"]  # fmt: skip
 
 
@@ -212,7 +209,7 @@ CASES = """
 name = "calls are recorded"
 line = "301"
 at = 2026-03-02T10:00:00
-expect = { outcome = "recorded", consent = "announce", retention_days = 30 }
+expect = { outcome = "recorded", consent = "announce", retention = "30 days" }
 
 [[case]]
 name = "but not at night"

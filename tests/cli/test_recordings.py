@@ -11,10 +11,7 @@ from callrec_pbx.domain.facts import Explanation, Inherited, Step
 from callrec_pbx.domain.words import Channels, Tried
 from callrec_pbx.storage.serial import CallSidecar
 from tests.catalogue.cli import configured
-from tests.catalogue.conftest import engine, url
 from tests.storage.samples import a_call, a_recording, an_id
-
-__all__ = ["engine", "url"]
 
 WHY = Explanation(
     (Step("tenant", Tried.PASSED, "default"), Step("rule", Tried.NO_MATCH, "[bold]board: line")),

@@ -38,7 +38,7 @@ def test_the_example_is_the_defaults_and_its_comments_are_too() -> None:
     )
     config = read(uncommented)
     assert config.keys == read("").keys
-    assert config.retention.default_days == 90
+    assert config.retention.default == "unlimited"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,12 @@ def test_both_parts_of_an_old_policy_are_named() -> None:
         ("[offer]\non_unavailable = 'hangup'", ["offer.on_unavailable", "did you mean hang_up?"]),
         ("[retention]\nrun_at = '25:00'", ['retention.run_at = "25:00"', "03:15"]),
         ("[retention]\nrun_at = 315", ["retention.run_at = 315", "03:15"]),
-        ("[retention]\ndefault_days = 0", ["retention.default_days = 0", "90"]),
+        ("[retention]\ndefault = 0", ["retention.default = 0", "30 days"]),
+        ("[metrics]\nlisten = 9464", ["metrics.listen = 9464", "127.0.0.1:9464"]),
+        ("[metrics]\nlisten = ':9464'", ["metrics.listen", "127.0.0.1:9464 or [::1]:9464"]),
+        ("[metrics]\nlisten = '::1:9464'", ["metrics.listen", "not an address to listen on"]),
+        ("[metrics]\nlisten = '[::g]:9464'", ["metrics.listen", "not an address to listen on"]),
+        ("[metrics]\nlisten = 'host:70000'", ["metrics.listen", "not an address to listen on"]),
         ("[log]\nformat = 'xml'", ['log.format = "xml"', "console, json"]),
         ("a = 1\n[asterisk\nb = 1", ["is not TOML", "line 2"]),
         ("a = " + "[" * 3000, ["more than 20 deep", "is closed"]),
@@ -122,7 +127,12 @@ def test_a_secret_is_never_shown(secret: str) -> None:
 
 
 def test_a_password_in_a_url_is_never_shown() -> None:
-    assert "hunter2" not in problem("[catalogue]\nurl = 'postgresql://a:hunter2@b/c'")
+    assert "hunter2" not in problem("[catalogue]\nurl = 'mysql://a:hunter2@b/c'")
+    assert "hunter2" not in problem("[catalogue]\nurl = 'postgresql://a:hunter2@b'")
+    url = "postgresql://a:hunter2@b/c?sslmode=require"
+    config = read(f"[catalogue]\nurl = '{url}'")
+    assert config.catalogue.url == url
+    assert "hunter2" not in repr(config)
 
 
 def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ url = "sqlite:///{catalogue}"
 POLICY = """\
 [[tenant]]
 name = "default"
-retention_days = 90
+retention = "90 days"
 
 [[rule]]
 name = "calls-from-outside"

@@ -135,7 +135,7 @@ class Builder:
             stage.user = rest
         elif word == "CMD":
             stage.command = json.loads(rest)
-        elif word not in {"RUN", "COPY", "EXPOSE"}:
+        elif word not in {"RUN", "COPY", "EXPOSE", "HEALTHCHECK"}:
             raise UnknownStepError(f"{word} {rest}")
 
     def _copy(self, stage: Stage, words: list[str]) -> None:

@@ -134,6 +134,22 @@ async def test_paused_meanwhile(switch: Switch) -> None:
     assert switch.done[-2:] == ["MixMonitorMute 1", "MixMonitorMute 0"]
 
 
+async def test_not_opened_anew_when_it_is_to_be_stopped(switch: Switch) -> None:
+    """The same event that brings somebody else can be the reason to stop."""
+    await switch.recorded()
+    switch.event("BridgeLeave", "caller")
+    switch.event("BridgeEnter", "other")
+    switch.monitors.stop_is_due(FACTS)
+    await switch.quiet()
+    assert switch.done == []
+    await switch.monitors.stop(FACTS)
+    assert switch.done == ["StopMixMonitor id1"]
+    await switch.recorded()
+    switch.event("BridgeEnter", "third")
+    await switch.quiet()
+    assert switch.done[0] == "StopMixMonitor id2"
+
+
 async def test_one_at_a_time(switch: Switch) -> None:
     """A pause or stop that comes in the middle waits, and addresses the new MixMonitor."""
     await switch.recorded()
