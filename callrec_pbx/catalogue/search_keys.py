@@ -11,16 +11,22 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from callrec_pbx.catalogue.search_streams import Criterion, Stream
-from callrec_pbx.catalogue.search_times import Span
+from callrec_pbx.catalogue.search_times import INSTANT, Span
 
-FEW = 16
+FEW = 6
 """Streams that are read side by side; of more, only those that come next."""
+
+MOST_NEXT = 64
+"""Streams that come next."""
+
+SAMPLE = 8
+"""Streams that are counted of many."""
 
 LEAST = 32
 """Keys that are read at once of a stream, at the least."""
 
 SWEPT = 2000
-"""Keys in many spans that are read and sorted at once."""
+"""Keys of many spans or streams that are read and sorted at once."""
 
 Moment = str | datetime
 """A time as the database has it: a text that sorts in SQLite, a time in PostgreSQL."""
@@ -101,14 +107,18 @@ class Reader:
         Args:
             driver: Whose streams are read.
             tests: What is looked at in each row.
-            spans: Stretches of time, in the order of reading.
+            spans: Stretches of time, in the order of reading; one where there are many streams.
             after: The key before the first.
             wanted: About how many.
         """
         streams, work = driver.streams or (), 0
         ends: list[Key] = []
         if len(streams) > FEW:
-            streams, ends, work = self._next_streams(driver, spans, after, wanted)
+            (whole,) = spans
+            streams, ends, work = self._next_streams(driver, whole, after, wanted)
+            found = self._sweep_streams(driver, tests, streams, whole, after, ends)
+            if found is not None:
+                return Batch(found, ends[0] if ends else None, work + len(found))
         arms = [(stream, span) for span in spans for stream in streams]
         if not arms:
             return Batch([], None, work)
@@ -118,10 +128,8 @@ class Reader:
         for created_at, recording_id, last in self._connection.execute(text(sql), values):
             (ends.append if last else passed.add)((created_at, recording_id))
         upto = (min if self._oldest_first else max)(ends) if ends else None
-        keys = sorted(passed, reverse=not self._oldest_first)
-        if upto is not None:
-            keys = [key for key in keys if not self._before(upto, key)]
-        return Batch(keys, upto, work + len(arms) + len(ends) * limit)
+        work += len(arms) + len(ends) * limit
+        return Batch(self._ordered(passed, upto), upto, work)
 
     def sweep(
         self, driver: Criterion, tests: Sequence[Criterion], spans: Sequence[Span], after: Key
@@ -130,44 +138,92 @@ class Reader:
 
         Where little is in each span this costs much less than reading each of them.
         """
-        passed = " AND ".join(f"({one.test})" for one in tests) or "true"
         k, table, on = _joined(driver, tests)
         whole = Span(min(one.begin for one in spans), max(one.end for one in spans))
         bounds, values = self._bounds(whole, after, 0, k)
-        for one in tests:
-            values.update(one.values)
         ends = [(self.moment(one.begin), self.moment(one.end)) for one in spans]
-        keys = (
-            f"SELECT {k}.created_at, {k}.recording_id, CASE WHEN {passed} THEN 1 ELSE 0 END AS hit"
-        )
-        parts = []
-        for number, stream in enumerate(driver.streams or ()):
-            where = f"WHERE {_equal(driver, stream, number, values, k)} {bounds}{on}"
-            if self._sqlite:
-                # It joins a CROSS JOIN from the left to the right.
-                inner = (
-                    f"{keys} FROM json_each(:spans) s CROSS JOIN {table} {where}"
-                    f" AND {k}.created_at >= json_extract(s.value, '$[0]')"
-                    f" AND {k}.created_at < json_extract(s.value, '$[1]')"
-                )
-            else:
-                inner = (
-                    "SELECT x.* FROM unnest(CAST(:begins AS timestamptz[]),"
-                    " CAST(:ends AS timestamptz[])) s(a, b) CROSS JOIN LATERAL"
-                    f" ({keys} FROM {table} {where} AND {k}.created_at >= s.a"
-                    f" AND {k}.created_at < s.b LIMIT {SWEPT}) x"
-                )
-            parts.append(f"SELECT * FROM ({inner} LIMIT {SWEPT}) AS a{number}")
         if self._sqlite:
             values["spans"] = json.dumps(ends)
+            given, low, high = "json_each(:spans) s", _field(0), _field(1)
         else:
             values |= {"begins": [one[0] for one in ends], "ends": [one[1] for one in ends]}
+            given, low, high = (
+                "unnest(CAST(:begins AS timestamptz[]), CAST(:ends AS timestamptz[])) s(a, b)",
+                *("s.a", "s.b"),
+            )
+        parts = []
+        for number, stream in enumerate(driver.streams or ()):
+            where = (
+                f"{_equal(driver, stream, number, values, k)} {bounds}{on}"
+                f" AND {k}.created_at >= {low} AND {k}.created_at < {high}"
+            )
+            keys = _keys(k, tests, values)
+            parts.append(f"SELECT * FROM ({self._each(given, keys, table, where)}) AS a{number}")
         rows = self._connection.execute(text(" UNION ALL ".join(parts)), values).all()
         if len(rows) >= SWEPT:
             return None
+        found = self._ordered({(row[0], row[1]) for row in rows if row[2]}, None)
+        return Batch(found, None, len(rows) + len(spans) * len(parts))
+
+    def _sweep_streams(
+        self,
+        driver: Criterion,
+        tests: Sequence[Criterion],
+        streams: Sequence[Stream],
+        within: Span,
+        after: Key,
+        ends: Sequence[Key],
+    ) -> list[Key] | None:
+        """All keys of many streams up to an end; None: there are too many to sort."""
+        if ends:
+            end = self.time(ends[0][0])
+            within = (
+                Span(within.begin, end + INSTANT) if self._oldest_first else Span(end, within.end)
+            )
+        k, table, on = _joined(driver, tests)
+        bounds, values = self._bounds(within, after, 0, k)
+        given, where = self._given(driver, streams, values, k)
+        keys = _keys(k, tests, values)
+        sql = self._each(given, keys, table, f"{where} {bounds}{on}")
+        rows = self._connection.execute(text(sql), values).all()
+        if len(rows) >= SWEPT:
+            return None
         found = {(row[0], row[1]) for row in rows if row[2]}
-        ordered = sorted(found, reverse=not self._oldest_first)
-        return Batch(ordered, None, len(rows) + len(spans) * len(parts))
+        return self._ordered(found, ends[0] if ends else None)
+
+    def _each(self, given: str, keys: str, table: str, where: str) -> str:
+        """Keys for each row of what is given as `s`, but not more than can be sorted."""
+        if self._sqlite:
+            # It joins a CROSS JOIN from the left to the right.
+            return f"{keys} FROM {given} CROSS JOIN {table} WHERE {where} LIMIT {SWEPT}"
+        inner = f"{keys} FROM {table} WHERE {where} LIMIT {SWEPT}"
+        return f"SELECT x.* FROM {given} CROSS JOIN LATERAL ({inner}) x LIMIT {SWEPT}"
+
+    def _given(
+        self, driver: Criterion, streams: Sequence[Stream], values: dict[str, Any], k: str = "k"
+    ) -> tuple[str, str]:
+        """Streams as rows of a table `s`, and the condition that joins their keys."""
+        if self._sqlite:
+            values["streams"] = json.dumps([list(stream) for stream in streams])
+            fields = [_field(at) for at in range(len(driver.columns))]
+            given = "json_each(:streams) s"
+        else:
+            arrays = []
+            for at, kind in enumerate(driver.columns.values()):
+                values[f"c{at}"] = [stream[at] for stream in streams]
+                arrays.append(f"CAST(:c{at} AS {kind}[])")
+            fields = [f"s.c{at}" for at in range(len(arrays))]
+            named = ", ".join(f"c{at}" for at in range(len(arrays)))
+            given = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS s({named}, n)"
+        equal = (f"{k}.{name} = {one}" for name, one in zip(driver.columns, fields, strict=True))
+        return given, " AND ".join(equal)
+
+    def _ordered(self, keys: set[Key], upto: Key | None) -> list[Key]:
+        """Keys in order, those behind the end left out."""
+        ordered = sorted(keys, reverse=not self._oldest_first)
+        if upto is None:
+            return ordered
+        return [key for key in ordered if not self._before(upto, key)]
 
     def head(self, driver: Criterion, within: Span, after: Key) -> datetime | None:
         """When the next key of all streams is; None: there is none."""
@@ -184,8 +240,7 @@ class Reader:
             most: How many are counted of a stream; what is beyond is reckoned from these.
         """
         streams = criterion.streams or ()
-        step = max(1, len(streams) // FEW)
-        sample = streams[::step][:FEW]
+        sample = streams[:: max(1, len(streams) // SAMPLE)][:SAMPLE]
         if not sample:
             return 0.0
         bounds, values = self._bounds(within, after, 0)
@@ -209,12 +264,11 @@ class Reader:
         return total * len(streams) / len(sample)
 
     def _next_streams(
-        self, driver: Criterion, spans: Sequence[Span], after: Key, wanted: int
+        self, driver: Criterion, within: Span, after: Key, wanted: int
     ) -> tuple[tuple[Stream, ...], list[Key], int]:
         """Those of many streams whose first keys come next, and how far no other has any."""
         streams = driver.streams or ()
-        within = Span(min(s.begin for s in spans), max(s.end for s in spans))
-        most = min(max(wanted, FEW), 4 * FEW)
+        most = min(max(wanted, FEW), MOST_NEXT)
         heads = self._heads(driver, streams, within, after, most)
         ends = [heads[-1][1]] if len(heads) == most else []
         return tuple(streams[at] for at, _ in heads), ends, len(streams)
@@ -223,38 +277,26 @@ class Reader:
         self, driver: Criterion, streams: Sequence[Stream], within: Span, after: Key, most: int
     ) -> list[tuple[int, Key]]:
         """The first keys of streams, each with the number of its stream, in order."""
+        if not driver.columns:
+            return [(0, key) for key in self.read(driver, (), (within,), after, most).keys[:most]]
         bounds, values = self._bounds(within, after, 0)
-        order, table = self._order, driver.table
-        names = list(driver.columns)
+        given, where = self._given(driver, streams, values)
+        order = self._order
+        first = (
+            f"FROM {driver.table} k WHERE {where} {bounds}"
+            f" ORDER BY k.created_at {order}, k.recording_id {order} LIMIT 1"
+        )
         if self._sqlite:
-            where = [
-                f"k.{name} = json_extract(s.value, '$[{at}]')" for at, name in enumerate(names)
-            ]
-            values["streams"] = json.dumps([list(stream) for stream in streams])
             sql = (
-                "SELECT s.key, (SELECT k.created_at || ' ' || k.recording_id"
-                f" FROM {table} k WHERE {' AND '.join([*where, 'true'])} {bounds}"
-                f" ORDER BY k.created_at {order}, k.recording_id {order} LIMIT 1)"
-                f" FROM json_each(:streams) s ORDER BY 2 {order} NULLS LAST LIMIT {most}"
+                f"SELECT s.key, (SELECT k.created_at || ' ' || k.recording_id {first})"
+                f" FROM {given} ORDER BY 2 {order} NULLS LAST LIMIT {most}"
             )
             found = self._connection.execute(text(sql), values).all()
             split = [(row[0], row[1].rpartition(" ")) for row in found if row[1] is not None]
             return [(at, (created_at, one)) for at, (created_at, _, one) in split]
-        if not names:
-            return [(0, key) for key in self.read(driver, (), (within,), after, most).keys[:most]]
-        for at in range(len(names)):
-            values[f"c{at}"] = [stream[at] for stream in streams]
-        arrays = ", ".join(
-            f"CAST(:c{at} AS {kind}[])" for at, kind in enumerate(driver.columns.values())
-        )
-        fields = ", ".join(f"c{at}" for at in range(len(names)))
-        where = [f"k.{name} = s.c{at}" for at, name in enumerate(names)]
         sql = (
-            "SELECT s.n - 1, h.created_at, h.recording_id"
-            f" FROM unnest({arrays}) WITH ORDINALITY AS s({fields}, n) CROSS JOIN LATERAL"
-            f" (SELECT k.created_at, k.recording_id FROM {table} k"
-            f" WHERE {' AND '.join(where)} {bounds}"
-            f" ORDER BY k.created_at {order}, k.recording_id {order} LIMIT 1) h"
+            f"SELECT s.n - 1, h.* FROM {given} CROSS JOIN LATERAL"
+            f" (SELECT k.created_at, k.recording_id {first}) h"
             f" ORDER BY h.created_at {order}, h.recording_id {order} LIMIT {most}"
         )
         return [(row[0], (row[1], row[2])) for row in self._connection.execute(text(sql), values)]
@@ -269,14 +311,10 @@ class Reader:
     ) -> tuple[str, dict[str, Any]]:
         """One statement that reads some keys of each stream in each stretch of time."""
         values: dict[str, Any] = {}
-        for one in tests:
-            values.update(one.values)
-        passed = " AND ".join(f"({one.test})" for one in tests)
         k, table, on = _joined(driver, tests)
-        hit = f", CASE WHEN {passed} THEN 1 ELSE 0 END AS hit" if passed else ""
-        which = " WHERE hit = 1" if passed else ""
+        keys = _keys(k, tests, values)
+        which = " WHERE hit = 1" if tests else ""
         order = f"ORDER BY {k}.created_at {self._order}, {k}.recording_id {self._order}"
-        key = f"{k}.created_at, {k}.recording_id"
         bounds: dict[Span, str] = {}
         parts = []
         for number, (stream, span) in enumerate(arms):
@@ -286,9 +324,9 @@ class Reader:
             where = f"{_equal(driver, stream, number, values, k)} {bounds[span]}"
             # The limit is for what is looked at, whether it passes or not.
             parts += [
-                f"SELECT created_at, recording_id, 0 FROM (SELECT {key}{hit} FROM {table}"
+                f"SELECT created_at, recording_id, 0 FROM ({keys} FROM {table}"
                 f" WHERE {where}{on} {order} LIMIT {limit}) AS a{number}{which}",
-                f"SELECT * FROM (SELECT {key}, 1 FROM {driver.table} {k}"
+                f"SELECT * FROM (SELECT {k}.created_at, {k}.recording_id, 1 FROM {driver.table} {k}"
                 f" WHERE {where} {order} LIMIT 1 OFFSET {limit - 1}) AS b{number}",
             ]
         return " UNION ALL ".join(parts), values
@@ -311,6 +349,18 @@ class Reader:
 
     def _before(self, one: Key, other: Key) -> bool:
         return one < other if self._oldest_first else one > other
+
+
+def _keys(k: str, tests: Sequence[Criterion], values: dict[str, Any]) -> str:
+    """What is read of a row: its key, and whether the tests have passed it."""
+    for one in tests:
+        values.update(one.values)
+    passed = " AND ".join(f"({one.test})" for one in tests) or "true"
+    return f"SELECT {k}.created_at, {k}.recording_id, CASE WHEN {passed} THEN 1 ELSE 0 END AS hit"
+
+
+def _field(at: int) -> str:
+    return f"json_extract(s.value, '$[{at}]')"
 
 
 def _joined(driver: Criterion, tests: Sequence[Criterion]) -> tuple[str, str, str]:

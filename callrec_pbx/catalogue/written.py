@@ -1,7 +1,5 @@
 """Between rows and markers: what is committed needs no marker any more."""
 
-from collections.abc import Iterable
-
 from callrec_pbx.catalogue.rows import Item, RecordingRow
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.storage.serial import CallSidecar, Tombstone
@@ -25,12 +23,3 @@ def note_written(store: RecordingStore, item: Item) -> Item | None:
     facts = item.call if isinstance(item, CallSidecar) else item.recording
     found = store.written(facts, item.tombstone)
     return None if found is None else item_of(*found)
-
-
-def note_all(store: RecordingStore, items: Iterable[Item]) -> None:
-    """The same for rows that are written beside the listener's writer, which are not repeated.
-
-    One that its sidecar has gone beyond keeps its marker.
-    """
-    for item in items:
-        note_written(store, item)

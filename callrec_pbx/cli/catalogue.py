@@ -12,6 +12,7 @@ from callrec_pbx.cli.common import (
     Site,
     beginning,
     check_order,
+    check_tenant,
     ending,
     plain,
     print_json,
@@ -105,6 +106,7 @@ def check(
     verify = memory.Everything() if checksums else None
     found: list[Finding] = []
     with site(ctx) as here:
+        check_tenant(here, tenant)
         way = Way(
             mend=mend,
             by="callrec-pbx catalogue check",

@@ -6,7 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from callrec_pbx.cli.common import Site, plain, print_json, progress_bar, shown_time, site
+from callrec_pbx.cli.common import (
+    Site,
+    check_tenant,
+    plain,
+    print_json,
+    progress_bar,
+    shown_time,
+    site,
+)
 from callrec_pbx.cli.people_common import actor
 from callrec_pbx.policy.load import defaults_of
 from callrec_pbx.retention import redate as redating
@@ -88,6 +96,7 @@ def redate(
     )  # fmt: skip
     now = datetime.now(UTC)
     with site(ctx) as here:
+        check_tenant(here, tenant)
         seen = _preview(here, which, limit, now, quiet=as_json)
         if not as_json:
             _print_preview(seen)

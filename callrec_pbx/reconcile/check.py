@@ -4,7 +4,6 @@ However much there is, no more than the names of one day are in memory, and what
 its place.
 """
 
-import errno
 import os
 import time
 from collections import Counter
@@ -23,8 +22,8 @@ from callrec_pbx.reconcile.finding import Finding, Kind, What
 from callrec_pbx.reconcile.holds import check_holds
 from callrec_pbx.reconcile.mend import Mender, Way
 from callrec_pbx.reconcile.place import Keeper
+from callrec_pbx.storage.mounted import check_mounted
 from callrec_pbx.storage.serial import SidecarError
-from callrec_pbx.storage.store import SpoolError
 
 BATCH = 200
 """Items whose rows are fetched at once."""
@@ -164,19 +163,10 @@ class Check:
     def _days(self) -> list[datetime]:
         store = self._place.store
         if not store.directory.is_dir():
-            raise SpoolError(
-                errno.ENOENT,
-                "spool_missing",
-                f"recordings.directory {str(store.directory)!r}: is not there; create or mount it",
-            )
+            check_mounted(store.directory)
         found = look.days(store, self._place.engine)
-        if found and not any(look.folder_of(store, day).is_dir() for day in found):
-            raise SpoolError(
-                errno.ENOENT,
-                "spool_missing",
-                f"recordings.directory {str(store.directory)!r}: has no folder of a day, and the "
-                "catalogue knows recordings or calls; mount it, or see that it is the right one",
-            )
+        if found:
+            check_mounted(store.directory)
         return found
 
     def _covers(self, day: datetime) -> bool:

@@ -160,7 +160,8 @@ class _Run:
 def over_quota(place: Place, usage: Usage, now: datetime) -> Iterator[list[Candidate]]:
     """The oldest recordings of a tenant, in batches, until there is room again.
 
-    What is held, or so young that it is spared, makes no room and is passed over.
+    What is so young that it is spared makes no room and is passed over. What is held stays, and
+    does not count: else the rest would go for it, down to the last day.
     """
     over, judge = usage.over, judge_of(usage, now)
     if not over:
@@ -170,9 +171,11 @@ def over_quota(place: Place, usage: Usage, now: datetime) -> Iterator[list[Candi
         for one in found:
             if over <= 0:
                 break
-            if judge(one.recording) is not None and not _held(place, one):
+            if judge(one.recording) is None:
+                continue
+            if not _held(place, one):
                 chosen.append(one)
-                over -= kept_bytes(one.recording)
+            over -= kept_bytes(one.recording)
         if chosen:
             yield chosen
         if over <= 0:

@@ -225,27 +225,9 @@ def _as_now(data: object) -> object:
     return data | {"retention": f"{days} days" if type(days) is int else UNLIMITED}
 
 
-def recording_from_dict(data: object) -> RecordingFacts:
-    """Read what `recording_to_dict` wrote.
-
-    Raises:
-        SidecarError: a field is missing or wrong; the text names it and its value.
-    """
-    return cast(RecordingFacts, _RECORDING.decode(_as_now(data)))
-
-
 def call_to_dict(call: CallFacts) -> dict[str, Any]:
     """The call with legs and consents as JSON-able values, keys as the facts name them."""
     return _CALL.encode(call)
-
-
-def call_from_dict(data: object) -> CallFacts:
-    """Read what `call_to_dict` wrote.
-
-    Raises:
-        SidecarError: a field is missing or wrong; the text names it and its value.
-    """
-    return cast(CallFacts, _CALL.decode(data))
 
 
 def explanation_to_dict(explanation: Explanation) -> dict[str, Any]:

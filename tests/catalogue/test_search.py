@@ -32,6 +32,8 @@ SMALL = {
     (search_keys, "FEW"): 2,
     (search_plan, "FEW"): 2,
     (module, "FEW"): 2,
+    (search_keys, "MOST_NEXT"): 3,
+    (search_keys, "SAMPLE"): 2,
     (search_keys, "LEAST"): 2,
     (search_plan, "COUNTED"): 3,
     (search_streams, "MOST_STREAMS"): 7,

@@ -13,7 +13,7 @@ from callrec_pbx.audio import wav
 from callrec_pbx.catalogue import rows
 from callrec_pbx.catalogue.amend import Place
 from callrec_pbx.catalogue.rows import RecordingRow
-from callrec_pbx.catalogue.written import note_all
+from callrec_pbx.catalogue.written import note_written
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
 from callrec_pbx.domain.words import RecordingState
 from callrec_pbx.reconcile.check import Check, Checked, Scope
@@ -104,7 +104,8 @@ class House:
         items: list[rows.Item] = [CallSidecar(call), RecordingRow(facts, tombstone)]
         with self.engine.begin() as connection:
             rows.write(connection, items)
-        note_all(self.store, items)
+        for item in items:
+            note_written(self.store, item)
 
     def check(self, *, mend: bool = False, scope: Scope | None = None, **way: Any) -> Checked:
         """Check long afterwards, by another process's store; findings are in `told`."""

@@ -87,7 +87,7 @@ def test_the_watch_warns_once_for_each_level(made: Made) -> None:
 
 
 def test_the_oldest_go_until_there_is_room_and_never_what_is_held_or_new(made: Made) -> None:
-    """Each takes half a quota; what is held makes no room, so that others go."""
+    """Each takes half a quota; what is held stays above it."""
     furnish(made.engine, quota_gb=1, on_quota=OnQuota.PRUNE)
     connect(made.store.holds, made.engine)
     days_of(made, HALF, HALF, HALF, HALF)
