@@ -116,7 +116,9 @@ class Reader:
         if len(streams) > FEW:
             (whole,) = spans
             streams, ends, work = self._next_streams(driver, whole, after, wanted)
-            found = self._sweep_streams(driver, tests, streams, whole, after, ends)
+            found = self._sweep_streams(
+                driver, tests, streams, within=whole, after=after, ends=ends
+            )
             if found is not None:
                 return Batch(found, ends[0] if ends else None, work + len(found))
         arms = [(stream, span) for span in spans for stream in streams]
@@ -170,6 +172,7 @@ class Reader:
         driver: Criterion,
         tests: Sequence[Criterion],
         streams: Sequence[Stream],
+        *,
         within: Span,
         after: Key,
         ends: Sequence[Key],

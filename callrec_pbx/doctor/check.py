@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from callrec_pbx.config import Config
 from callrec_pbx.doctor.finding import Finding, ok, warn
 from callrec_pbx.reconcile import memory
+from callrec_pbx.storage.mounted import DAYS
 
 LATE = timedelta(days=2)
 """A night may be missed."""
@@ -16,6 +18,9 @@ _REMEDY = "run `callrec-pbx catalogue check`, and see docs/check.md for each kin
 def check_last(config: Config) -> Iterator[Finding]:
     """It was through not long ago, and nothing is left for a person."""
     last = memory.load(config.recordings.directory)
+    if last.at is None and _is_young(config.recordings.directory):
+        yield ok("catalogue_check", "nothing to check yet; it runs every night")
+        return
     if last.at is None:
         yield warn(
             "catalogue_check",
@@ -35,6 +40,12 @@ def check_last(config: Config) -> Iterator[Finding]:
         )
     else:
         yield ok("catalogue_check", f"{when}; {_checksums(last)}")
+
+
+def _is_young(directory: Path) -> bool:
+    """Whether nothing was recorded before the last nights."""
+    oldest = min((str(day.relative_to(directory)) for day in directory.glob(DAYS)), default=None)
+    return oldest is None or oldest > f"{datetime.now(UTC) - LATE:%Y/%m/%d}"
 
 
 def _checksums(last: memory.LastCheck) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from callrec_pbx.storage.paths import SpoolError
 
-_DAYS = "[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
+DAYS = "[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
+"""The folders of days, as a glob."""
 
 
 def check_mounted(directory: Path) -> None:
@@ -19,7 +20,7 @@ def check_mounted(directory: Path) -> None:
     """
     if not directory.is_dir():
         problem = "is not there; create or mount it"
-    elif next(directory.glob(_DAYS), None) is None:
+    elif next(directory.glob(DAYS), None) is None:
         problem = (
             "has no folder of a day, and the catalogue knows recordings or calls; mount it, or see "
             "that it is the right one"

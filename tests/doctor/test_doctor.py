@@ -26,7 +26,7 @@ async def test_a_sound_set_up(patient: Patient) -> None:
     assert set(found) == {
         *("config", "catalogue", "policy", "disk", "prompts", "ami", "ami_rights", "ami_events"),
         *("ami_timestamps", "recorder", "modules", "dialplan", "keys", "key_clash", "spool"),
-        *("prompt_access", "trunks", "clock", "heartbeat"),
+        *("prompt_access", "trunks", "clock", "heartbeat", "follow_up", "catalogue_check"),
     }
 
 

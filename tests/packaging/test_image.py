@@ -148,7 +148,7 @@ async def linked(
 
 def test_only_steps_that_are_known() -> None:
     words = {word for _, _, own in stages((DOCKER / "Dockerfile").read_text()) for word, _ in own}
-    assert words <= {"RUN", "COPY", "ENV", "USER", "CMD", "EXPOSE"}
+    assert words <= {"RUN", "COPY", "ENV", "USER", "CMD", "EXPOSE", "HEALTHCHECK"}
 
 
 @dataclass

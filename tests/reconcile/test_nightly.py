@@ -141,6 +141,12 @@ def test_the_doctor_shows_it(config: Config) -> None:
     """When it was, and what is left."""
     folder, now = config.recordings.directory, datetime.now(UTC)
     (found,) = check_last(config)
+    assert (found.status, "nothing to check yet" in found.seen) == (Status.OK, True)
+    (folder / f"{now - timedelta(days=1):%Y/%m/%d}").mkdir(parents=True)
+    (found,) = check_last(config)
+    assert found.status is Status.OK
+    (folder / f"{now - timedelta(days=3):%Y/%m/%d}").mkdir(parents=True)
+    (found,) = check_last(config)
     assert (found.status, "never checked" in found.seen) == (Status.WARN, True)
     good = memory.LastCheck(now, "nightly check", {"row_missing": 1}, {}, ("2026/03/01", "x"))
     for last, status, said in (
