@@ -23,8 +23,10 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from panoramisk.ami_protocol import AMIProtocol
 
 from callrec_pbx.catalogue.migrate import open_current, upgrade
 from callrec_pbx.catalogue.writer import CatalogueWriter
+from callrec_pbx.catalogue.written import note_written
 from callrec_pbx.domain.facts import CallFacts, PromptBook, PromptFacts, RecordingFacts
 from callrec_pbx.domain.policy import Policy, PolicyText, Rule, Settings
 from callrec_pbx.domain.words import ConsentMode, Direction, Mode, RecordingState
@@ -42,6 +45,7 @@ from callrec_pbx.pbx.asterisk.link import AmiLink, Protocol
 from callrec_pbx.pbx.interface import Seen
 from callrec_pbx.recorder.pump import Pump
 from callrec_pbx.recorder.spool import Spool
+from callrec_pbx.storage.serial import Tombstone
 from callrec_pbx.storage.store import RecordingStore
 
 CAPTURE = Path(__file__).parent / "data" / "asterisk-22-call.ami.gz"
@@ -137,14 +141,28 @@ class NoDisk(RecordingStore):
     def write_call(self, *_: Any, **__: Any) -> None:
         """Write nothing."""
 
+    def holding(self, item: str, *, wait: bool = True) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Lock nothing."""
+        return nullcontext()
+
+    def known(self, facts: RecordingFacts) -> None:
+        """Know nothing."""
+
+    def last(self, facts: RecordingFacts) -> None:
+        """Know nothing."""
+
 
 class NoRows:
     """Keeps no rows."""
 
-    def save_call(self, _call: CallFacts) -> None:
+    backlog = 0
+
+    def save_call(self, _call: CallFacts, _tombstone: Tombstone | None = None) -> None:
         """Write nothing."""
 
-    def save_recording(self, _recording: RecordingFacts) -> None:
+    def save_recording(
+        self, _recording: RecordingFacts, _tombstone: Tombstone | None = None
+    ) -> None:
         """Write nothing."""
 
 
@@ -183,9 +201,9 @@ async def whole_pipeline(data: list[bytes], calls: int, folder: Path | None) -> 
         spool.finish = _stored  # type: ignore[method-assign, assignment]
     else:
         upgrade(url)
-        writer = CatalogueWriter(open_current(url))
         store = RecordingStore(folder / "recordings")
         store.directory.mkdir()
+        writer = CatalogueWriter(open_current(url), on_written=partial(note_written, store))
         spool = Spool(store, writer, 0)
     prompt = PromptFacts("announce_opt_out", "en", "0" * 64, 5000, "1")
     settings = Settings(consent=ConsentMode.OPT_OUT)

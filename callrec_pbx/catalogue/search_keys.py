@@ -116,11 +116,14 @@ class Reader:
         if len(streams) > FEW:
             (whole,) = spans
             streams, ends, work = self._next_streams(driver, whole, after, wanted)
-            found = self._sweep_streams(
-                driver, tests, streams, within=whole, after=after, ends=ends
+            limit = max(LEAST, 2 * wanted // max(1, len(streams)))
+            found = self._read_many(
+                driver, tests, streams, within=self._up_to(whole, ends), after=after, limit=limit
             )
             if found is not None:
-                return Batch(found, ends[0] if ends else None, work + len(found))
+                passed, more = found
+                ends += more
+                return self._batch(passed, ends, work + len(passed) + len(more) * limit)
         arms = [(stream, span) for span in spans for stream in streams]
         if not arms:
             return Batch([], None, work)
@@ -129,9 +132,15 @@ class Reader:
         passed: set[Key] = set()
         for created_at, recording_id, last in self._connection.execute(text(sql), values):
             (ends.append if last else passed.add)((created_at, recording_id))
+        return self._batch(passed, ends, work + len(arms) + len(ends) * limit)
+
+    def _batch(self, passed: set[Key], ends: Sequence[Key], work: int) -> Batch:
+        """Keys that have passed, up to where all streams have been read."""
         upto = (min if self._oldest_first else max)(ends) if ends else None
-        work += len(arms) + len(ends) * limit
-        return Batch(self._ordered(passed, upto), upto, work)
+        ordered = sorted(passed, reverse=not self._oldest_first)
+        if upto is not None:
+            ordered = [key for key in ordered if not self._before(upto, key)]
+        return Batch(ordered, upto, work)
 
     def sweep(
         self, driver: Criterion, tests: Sequence[Criterion], spans: Sequence[Span], after: Key
@@ -141,8 +150,7 @@ class Reader:
         Where little is in each span this costs much less than reading each of them.
         """
         k, table, on = _joined(driver, tests)
-        whole = Span(min(one.begin for one in spans), max(one.end for one in spans))
-        bounds, values = self._bounds(whole, after, 0, k)
+        values: dict[str, Any] = {}
         ends = [(self.moment(one.begin), self.moment(one.end)) for one in spans]
         if self._sqlite:
             values["spans"] = json.dumps(ends)
@@ -156,7 +164,7 @@ class Reader:
         parts = []
         for number, stream in enumerate(driver.streams or ()):
             where = (
-                f"{_equal(driver, stream, number, values, k)} {bounds}{on}"
+                f"{_equal(driver, stream, number, values, k)}{on}"
                 f" AND {k}.created_at >= {low} AND {k}.created_at < {high}"
             )
             keys = _keys(k, tests, values)
@@ -164,10 +172,11 @@ class Reader:
         rows = self._connection.execute(text(" UNION ALL ".join(parts)), values).all()
         if len(rows) >= SWEPT:
             return None
-        found = self._ordered({(row[0], row[1]) for row in rows if row[2]}, None)
-        return Batch(found, None, len(rows) + len(spans) * len(parts))
+        # Not in SQL: of two ranges of one column SQLite may take the wrong one for the index.
+        passed = {(r[0], r[1]) for r in rows if r[2] and self._before(after, (r[0], r[1]))}
+        return self._batch(passed, (), len(rows) + len(spans) * len(parts))
 
-    def _sweep_streams(
+    def _read_many(
         self,
         driver: Criterion,
         tests: Sequence[Criterion],
@@ -175,24 +184,33 @@ class Reader:
         *,
         within: Span,
         after: Key,
-        ends: Sequence[Key],
-    ) -> list[Key] | None:
-        """All keys of many streams up to an end; None: there are too many to sort."""
-        if ends:
-            end = self.time(ends[0][0])
-            within = (
-                Span(within.begin, end + INSTANT) if self._oldest_first else Span(end, within.end)
-            )
+        limit: int,
+    ) -> tuple[set[Key], list[Key]] | None:
+        """Keys of many streams that have passed, and the last of each that may have more.
+
+        None: SQLite has no LATERAL, and these are too many to read without limits.
+        """
         k, table, on = _joined(driver, tests)
         bounds, values = self._bounds(within, after, 0, k)
         given, where = self._given(driver, streams, values, k)
-        keys = _keys(k, tests, values)
-        sql = self._each(given, keys, table, f"{where} {bounds}{on}")
-        rows = self._connection.execute(text(sql), values).all()
-        if len(rows) >= SWEPT:
-            return None
-        found = {(row[0], row[1]) for row in rows if row[2]}
-        return self._ordered(found, ends[0] if ends else None)
+        keys, where = _keys(k, tests, values), f"{where} {bounds}{on}"
+        if self._sqlite:
+            sql = self._each(given, keys, table, where)
+            rows = self._connection.execute(text(sql), values).all()
+            return None if len(rows) >= SWEPT else ({(r[0], r[1]) for r in rows if r[2]}, [])
+        order = f"ORDER BY {k}.created_at {self._order}, {k}.recording_id {self._order}"
+        sql = (
+            f"SELECT s.n, x.* FROM {given} CROSS JOIN LATERAL"
+            f" ({keys} FROM {table} WHERE {where} {order} LIMIT {limit}) x"
+        )
+        read: dict[int, list[Key]] = {}
+        passed: set[Key] = set()
+        for number, created_at, recording_id, hit in self._connection.execute(text(sql), values):
+            read.setdefault(number, []).append((created_at, recording_id))
+            if hit:
+                passed.add((created_at, recording_id))
+        last = min if not self._oldest_first else max
+        return passed, [last(some) for some in read.values() if len(some) == limit]
 
     def _each(self, given: str, keys: str, table: str, where: str) -> str:
         """Keys for each row of what is given as `s`, but not more than can be sorted."""
@@ -220,13 +238,6 @@ class Reader:
             given = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS s({named}, n)"
         equal = (f"{k}.{name} = {one}" for name, one in zip(driver.columns, fields, strict=True))
         return given, " AND ".join(equal)
-
-    def _ordered(self, keys: set[Key], upto: Key | None) -> list[Key]:
-        """Keys in order, those behind the end left out."""
-        ordered = sorted(keys, reverse=not self._oldest_first)
-        if upto is None:
-            return ordered
-        return [key for key in ordered if not self._before(upto, key)]
 
     def head(self, driver: Criterion, within: Span, after: Key) -> datetime | None:
         """When the next key of all streams is; None: there is none."""
@@ -352,6 +363,13 @@ class Reader:
 
     def _before(self, one: Key, other: Key) -> bool:
         return one < other if self._oldest_first else one > other
+
+    def _up_to(self, within: Span, ends: Sequence[Key]) -> Span:
+        """A time cut off where other streams begin."""
+        if not ends:
+            return within
+        end = self.time(ends[0][0])
+        return Span(within.begin, end + INSTANT) if self._oldest_first else Span(end, within.end)
 
 
 def _keys(k: str, tests: Sequence[Criterion], values: dict[str, Any]) -> str:
