@@ -121,9 +121,9 @@ class Reader:
                 driver, tests, streams, within=self._up_to(whole, ends), after=after, limit=limit
             )
             if found is not None:
-                passed, more = found
+                keys, more = found
                 ends += more
-                return self._batch(passed, ends, work + len(passed) + len(more) * limit)
+                return self._batch(keys, ends, work + len(keys) + len(more) * limit)
         arms = [(stream, span) for span in spans for stream in streams]
         if not arms:
             return Batch([], None, work)

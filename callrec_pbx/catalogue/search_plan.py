@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from callrec_pbx.catalogue.search_keys import FEW, Key, Reader
+from callrec_pbx.catalogue.search_keys import FEW, MOST_NEXT, Key, Reader
 from callrec_pbx.catalogue.search_streams import Criterion, as_kept, base_of, criteria_of
 from callrec_pbx.catalogue.search_terms import Search
 from callrec_pbx.catalogue.search_times import INSTANT, Span
 
 COUNTED = 500
 """Keys that are counted of a stream; what is beyond is reckoned from how far these reach."""
+
+SEEK = 4.0
+"""To find where a stream begins costs as much as so many rows that lie together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,9 @@ def _best(
         shares.append((one, share))
 
     def cost(one: Criterion, share: float) -> float:
+        """Rows that are looked at, or what costs as much."""
+        rows = limit * share / among
         streams = len(one.streams or ())
-        return (streams if streams > FEW else 0) + limit * share / among
+        return rows if streams <= FEW else rows + streams * SEEK * max(1.0, rows / MOST_NEXT)
 
     return min(shares, key=lambda pair: cost(*pair))[0]

@@ -21,7 +21,7 @@ from callrec_pbx.catalogue.models import PlainText
 from callrec_pbx.catalogue.search_rows import LONGEST
 from callrec_pbx.catalogue.search_terms import Search, length_bands, part
 
-MOST_STREAMS = 8_000
+MOST_STREAMS = 4_000
 """A criterion of more is looked at row by row, and drives no search."""
 
 Value = str | int | bool
