@@ -22,6 +22,8 @@ def main() -> None:
     """Prune."""
     url, folder, seconds = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    # Without the folder of any day retention takes the disk for not mounted.
+    (folder / "2020/01/01").mkdir(parents=True, exist_ok=True)
     begin, done = time.monotonic(), 0
 
     def told(_done: object) -> None:
