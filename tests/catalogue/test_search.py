@@ -132,6 +132,18 @@ def test_recordings_of_the_same_moment_are_told_apart(
         assert [one for page in pages for one in page] == expected
 
 
+def test_of_a_band_of_lengths_only_those_that_are_meant_are_found(engine: Engine) -> None:
+    lengths = (29_999, 45_000, 49_999, 50_000, 54_999, 55_000, 60_000)
+    calls = [a_call(n) for n in range(len(lengths))]
+    made = [
+        (call, a_recording(n, call, audio_ms=length))
+        for n, (call, length) in enumerate(zip(calls, lengths, strict=True))
+    ]
+    save(engine, made)
+    search = Search(tenants=("default",), longer_ms=50_000, shorter_ms=55_000)
+    assert sorted(one.recording.audio_ms or 0 for one in every(engine, search)) == [50_000, 54_999]
+
+
 def test_all_of_them_come_page_by_page_too(engine: Engine, catalogue: Catalogue) -> None:
     search = Search(owners=("a",))
     expected = by_looking(catalogue, search)
