@@ -188,7 +188,7 @@ def begin() -> None:
         CALLS_ENDED.labels(outcome.value)
     for state in ENDS:
         RECORDINGS_ENDED.labels(state.value)
-    for where in ("event", "command", "policy", "count"):
+    for where in ("event", "command", "policy", "count", "look"):
         DEFECTS.labels(where)
 
 

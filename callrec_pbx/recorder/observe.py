@@ -147,7 +147,8 @@ class Lookout:
         self._status = ""
 
     async def watch(self) -> None:
-        """Look again and again, until cancelled."""
+        """Look again and again, until cancelled; what only watches ends nothing."""
+        failing = False
         while True:
             before = time.monotonic()
             await asyncio.sleep(TICK_S)
@@ -155,7 +156,14 @@ class Lookout:
             metrics.LOOP_LAG.observe(late_s)
             if late_s > SLOW_TICK_S:
                 log.warning("event_loop_slow", late_ms=round(late_s * 1000))
-            self.look()
+            try:
+                self.look()
+                failing = False
+            except Exception:
+                metrics.DEFECTS.labels("look").inc()
+                if not failing:
+                    log.exception("not_observed")
+                failing = True
 
     def look(self) -> None:
         """Show where things stand now."""

@@ -14,6 +14,7 @@ from callrec_pbx import metrics
 from callrec_pbx.catalogue import holds
 from callrec_pbx.catalogue.amend import Place
 from callrec_pbx.catalogue.audit_anchor import keep_anchors
+from callrec_pbx.catalogue.engine import is_outage
 from callrec_pbx.catalogue.rows import Item, RecordingRow
 from callrec_pbx.catalogue.writer import CatalogueWriter
 from callrec_pbx.catalogue.written import note_written
@@ -256,10 +257,16 @@ class Service:
                 log.exception("prompts_not_looked_at")
 
     async def _watch_counts(self, count: Callable[[], None]) -> None:
+        failing = False
         while True:
-            # A database that is away is told of by the writer.
-            with contextlib.suppress(Exception):
+            try:
                 await asyncio.to_thread(count)
+                failing = False
+            except Exception as error:
+                # A database that is away is told of by the writer.
+                if not failing and not is_outage(error):
+                    log.exception("not_counted", effect="metrics show what was counted last")
+                    failing = True
             await asyncio.sleep(COUNT_S)
 
 

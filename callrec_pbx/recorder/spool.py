@@ -273,7 +273,8 @@ class Spool:
         """
         try:
             await asyncio.to_thread(self._write_rows_left)
-        except OSError as error:
+        except Exception as error:
+            # Whatever is wrong with them, it must not keep the listener from its calls.
             log.exception("rows_left_not_read", reason=str(error))
 
     def _write_rows_left(self) -> None:

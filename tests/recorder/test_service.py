@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from callrec_pbx import metrics
 from callrec_pbx.domain.facts import CallFacts, PromptBook, RecordingFacts
@@ -263,6 +264,54 @@ async def test_counts_are_brought_up_to_date(
 
     async with serving(Exchange(), tmp_path, counts=count):
         await until(lambda: len(counted) > 1)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "event"),
+    [
+        (RecordingStore, "rows_left", "rows_left_not_read"),
+        (observe.Lookout, "look", "not_observed"),
+    ],
+)
+async def test_a_defect_of_what_is_beside_the_calls_ends_nothing(
+    tmp_path: Path,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    owner: type,
+    name: str,
+    event: str,
+) -> None:
+    """A fault that nothing real can be made to show; it is told once, with its traceback."""
+    broken: list[int] = []
+
+    def breaks(*_given: Any) -> None:
+        broken.append(1)
+        raise ZeroDivisionError("defect")
+
+    monkeypatch.setattr(owner, name, breaks)
+    with capture_logs() as logged:
+        async with serving(Exchange(), tmp_path) as service:
+            await asyncio.wait_for(service.linked.wait(), 5)
+            await until(lambda: len(broken) > (name == "look"))
+            assert service.linked.is_set()
+    assert [line["event"] for line in logged].count(event) == 1
+
+
+async def test_a_defect_in_counting_is_told_once(
+    tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s, "COUNT_S", WATCH_S)
+    counted: list[int] = []
+
+    def count() -> None:
+        counted.append(1)
+        raise ZeroDivisionError("defect")
+
+    with capture_logs() as logged:
+        async with serving(Exchange(), tmp_path, counts=count):
+            await until(lambda: len(counted) > 2)
+    assert [line["event"] for line in logged].count("not_counted") == 1
 
 
 async def test_a_defect_ends_the_service_with_its_error(tmp_path: Path, waits: list[float]) -> None:
