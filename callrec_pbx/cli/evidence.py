@@ -49,7 +49,7 @@ def evidence(
         raise typer.BadParameter("is missing; give the id of a call", param_hint="CALL")
     with written(output) as out, site(ctx) as here:
         place = Place(here.engine, here.store)
-        found = gather(place, call, here.config.asterisk.sounds_dir, by=actor())
+        found = gather(place, call, here.config.sounds_dir, by=actor())
         text, sha256 = write(found.document, form)
         detail: dict[str, str | int | bool | None] = {"format": str(form), "sha256": sha256}
         with here.engine.begin() as connection:

@@ -75,7 +75,7 @@ def people_of(engine: Engine) -> People:
 
 def known(here: Site) -> Known:
     """What a policy may name here."""
-    return known_to(people_of(here.engine), here.config.asterisk.sounds_dir)
+    return known_to(people_of(here.engine), here.config.sounds_dir)
 
 
 def wanted_policy(

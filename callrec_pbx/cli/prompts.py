@@ -39,7 +39,7 @@ def import_(  # noqa: PLR0917 - one for each option
     directory: DirOption = None,
 ) -> None:
     """Make FILE a prompt, in place of the one of that name and language."""
-    target = directory or load_config(ctx.obj).asterisk.sounds_dir
+    target = directory or load_config(ctx.obj).sounds_dir
     try:
         prompt = import_prompt(file, name=name, language=language, target=target, text=text)
     except PromptError as error:
@@ -78,7 +78,7 @@ def check(ctx: typer.Context, directory: DirOption = None, as_json: JsonOption =
 def _installed(ctx: typer.Context) -> Path:
     """The prompts that the PBX plays; where nothing is installed yet, the shipped ones."""
     try:
-        installed = load_config(ctx.obj).asterisk.sounds_dir
+        installed = load_config(ctx.obj).sounds_dir
     except ConfigError:
         if ctx.obj is not None:
             raise

@@ -13,14 +13,15 @@ from callrec_pbx.config import checks
 from callrec_pbx.config.environment import stray_variables, variable_of
 from callrec_pbx.config.errors import ConfigError, Problem
 from callrec_pbx.config.explain import problem_of, shown_value
-from callrec_pbx.config.model import AsteriskSection
-from callrec_pbx.config.settings import Config, Settings
+from callrec_pbx.config.model import AsteriskSection, FreeSwitchSection
+from callrec_pbx.config.settings import Config, Settings, sounds_dir_of
 from callrec_pbx.config.toml import TomlError, read_toml
 from callrec_pbx.resources import resource_dir
 
 DEFAULT_PATH = Path("/etc/callrec-pbx/callrec.toml")
 PATH_VARIABLE = "CALLREC_CONFIG"
 SECRET_FILE = "asterisk.secret"  # noqa: S105 - the name of the file
+PASSWORD_FILE = "freeswitch.password"  # noqa: S105
 EXAMPLE = Path(__file__).with_name("example.toml")
 MOVED = ("policy", "rule")
 """Sections that a configuration had before the policy got versions."""
@@ -108,6 +109,7 @@ def _build(document: dict[str, Any], file: Path) -> Config:
         path=file,
         pbx=settings.pbx,
         asterisk=_with_secret(settings.asterisk, file),
+        freeswitch=_with_password(settings.freeswitch, file),
         recordings=settings.recordings,
         catalogue=settings.catalogue,
         prompts=settings.prompts,
@@ -145,20 +147,32 @@ def _with_secret(asterisk: AsteriskSection, file: Path) -> AsteriskSection:
     secret_file = asterisk.secret_file or file.absolute().parent / SECRET_FILE
     update: dict[str, Any] = {"secret_file": secret_file}
     if not asterisk.secret.get_secret_value():
-        try:
-            update["secret"] = SecretStr(checks.secret(secret_file.read_text().strip()))
-        except FileNotFoundError:
-            pass  # setup makes it; whoever needs the secret says that it is missing
-        except OSError as error:
-            raise ConfigError.one(
-                secret_file,
-                f"the secret cannot be read ({error.strerror})",
-                "let the user that callrec-pbx runs as read it",
-            ) from error
-        except ValueError as error:
-            text, _, remedy = str(error).partition("; ")
-            raise ConfigError.one(secret_file, f"the secret {text}", remedy) from error
+        update["secret"] = _read_secret(secret_file, "secret")
     return asterisk.model_copy(update=update)
+
+
+def _with_password(freeswitch: FreeSwitchSection, file: Path) -> FreeSwitchSection:
+    password_file = freeswitch.password_file or file.absolute().parent / PASSWORD_FILE
+    update: dict[str, Any] = {"password_file": password_file}
+    if not freeswitch.password.get_secret_value():
+        update["password"] = _read_secret(password_file, "password")
+    return freeswitch.model_copy(update=update)
+
+
+def _read_secret(file: Path, what: str) -> SecretStr:
+    try:
+        return SecretStr(checks.secret(file.read_text().strip()))
+    except FileNotFoundError:
+        return SecretStr("")  # setup makes it; whoever needs it says that it is missing
+    except OSError as error:
+        raise ConfigError.one(
+            file,
+            f"the {what} cannot be read ({error.strerror})",
+            "let the user that callrec-pbx runs as read it",
+        ) from error
+    except ValueError as error:
+        text, _, remedy = str(error).partition("; ")
+        raise ConfigError.one(file, f"the {what} {text}", remedy) from error
 
 
 def installed_languages(sounds_dir: Path) -> list[str]:
@@ -174,7 +188,7 @@ def installed_languages(sounds_dir: Path) -> list[str]:
 
 def _check_language(settings: Settings, file: Path) -> None:
     language = settings.prompts.language
-    known = installed_languages(settings.asterisk.sounds_dir)
+    known = installed_languages(sounds_dir_of(settings))
     if language not in known:
         raise ConfigError.one(
             file,

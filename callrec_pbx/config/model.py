@@ -147,6 +147,63 @@ class AsteriskSection(Section):
         return any(fnmatchcase(endpoint, pattern) for pattern in self.trunks)
 
 
+class FreeSwitchSection(Section):
+    """How to reach FreeSWITCH, and where it keeps its files."""
+
+    host: Annotated[Text, AfterValidator(checks.host)] = Field(
+        default="127.0.0.1",
+        description="host of the event socket (ESL)",
+        examples=["127.0.0.1"],
+    )
+    port: Whole = Field(
+        default=8021,
+        ge=1,
+        le=65535,
+        description="TCP port of the event socket",
+        examples=[8021],
+    )
+    password: Annotated[SecretStr, AfterValidator(_as_secret)] = Field(
+        default=SecretStr(""),
+        description="password of the event socket; empty takes that of password_file",
+        examples=["a long random word"],
+    )
+    password_file: Path | None = Field(
+        default=None,
+        description="file that holds the password; without it freeswitch.password beside this file",
+        examples=["/etc/callrec-pbx/freeswitch.password"],
+    )
+    trunks: Patterns = Field(
+        default=("external*",),
+        description="patterns of gateways and SIP profiles that are outside lines",
+        examples=["external*"],
+    )
+    config_dir: PbxPath = Field(
+        default=Path("/etc/freeswitch"), description="FreeSWITCH's configuration (conf_dir)"
+    )
+    scripts_dir: PbxPath = Field(
+        default=Path("/usr/share/freeswitch/scripts"),
+        description="FreeSWITCH's Lua scripts (script_dir)",
+    )
+    sounds_dir: PbxPath = Field(
+        default=Path("/usr/share/freeswitch/sounds"),
+        description="FreeSWITCH's sounds (sounds_dir)",
+    )
+    connect_timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="longest wait for connection and login", examples=[5]
+    )
+    action_timeout_s: float = Field(
+        default=5.0,
+        gt=0,
+        le=60,
+        description="longest wait for the answer to a command",
+        examples=[5],
+    )
+
+    def is_trunk(self, name: str) -> bool:
+        """Whether a gateway or SIP profile of that name is an outside line."""
+        return any(fnmatchcase(name, pattern) for pattern in self.trunks)
+
+
 class RecordingsSection(Section):
     """Where the PBX writes the audio."""
 

@@ -11,6 +11,7 @@ from callrec_pbx.config.model import (
     AsteriskSection,
     CatalogueSection,
     FollowUpSection,
+    FreeSwitchSection,
     KeysSection,
     LogSection,
     MetricsSection,
@@ -24,6 +25,8 @@ from callrec_pbx.config.model import (
 ENV_PREFIX = "CALLREC_"
 ENV_SEPARATOR = "__"
 
+PbxKind = Literal["asterisk", "freeswitch"]
+
 
 class Settings(BaseSettings):
     """The file's content, with the environment's over it."""
@@ -32,8 +35,9 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_SEPARATOR, extra="forbid", frozen=True
     )
 
-    pbx: Literal["asterisk"] = Field(default="asterisk", description="kind of the PBX")
+    pbx: PbxKind = Field(default="asterisk", description="kind of the PBX")
     asterisk: AsteriskSection = AsteriskSection()
+    freeswitch: FreeSwitchSection = FreeSwitchSection()
     recordings: RecordingsSection = RecordingsSection()
     catalogue: CatalogueSection = CatalogueSection()
     prompts: PromptsSection = PromptsSection()
@@ -67,8 +71,9 @@ class Config:
     """
 
     path: Path
-    pbx: Literal["asterisk"] = "asterisk"
+    pbx: PbxKind = "asterisk"
     asterisk: AsteriskSection = field(default_factory=AsteriskSection)
+    freeswitch: FreeSwitchSection = field(default_factory=FreeSwitchSection)
     recordings: RecordingsSection = field(default_factory=RecordingsSection)
     catalogue: CatalogueSection = field(default_factory=CatalogueSection)
     prompts: PromptsSection = field(default_factory=PromptsSection)
@@ -79,3 +84,15 @@ class Config:
     follow_up: FollowUpSection = field(default_factory=FollowUpSection)
     names: NamesSection = field(default_factory=NamesSection)
     log: LogSection = field(default_factory=LogSection)
+
+    @property
+    def sounds_dir(self) -> Path:
+        """Where the prompts are installed: the manifest, and a folder for each language."""
+        return sounds_dir_of(self)
+
+
+def sounds_dir_of(config: Config | Settings) -> Path:
+    """Where the chosen PBX has our prompts."""
+    if config.pbx == "freeswitch":
+        return config.freeswitch.sounds_dir / "callrec"
+    return config.asterisk.sounds_dir

@@ -50,7 +50,7 @@ def check_disk(config: Config) -> Iterator[Finding]:
 
 def check_prompts(config: Config) -> Iterator[Finding]:
     """The prompts are whole, and those that the rules need are there."""
-    folder = config.asterisk.sounds_dir
+    folder = config.sounds_dir
     remedy = "run `callrec-pbx setup asterisk`"
     problems = verify(folder)
     if problems:

@@ -219,7 +219,7 @@ async def check_spool(probe: PbxProbe, config: Config) -> AsyncIterator[Finding]
 
 async def check_prompt_access(probe: PbxProbe, config: Config) -> AsyncIterator[Finding]:
     """Asterisk's user may read the prompts, where Asterisk looks for them."""
-    folder = config.asterisk.sounds_dir
+    folder = config.sounds_dir
     if not folder.is_dir():
         return  # the prompts check says so
     user = await _pbx_user(probe, config)

@@ -136,11 +136,17 @@ class SwitchProfile:
 
 @dataclass(frozen=True, slots=True)
 class HangUpCall:
-    """End a call whose recording failed, after a notice to the parties."""
+    """End a call whose recording failed, after a notice to the parties.
+
+    Attributes:
+        channels: Their channels, by name.
+        legs: The PBX's ids of the same channels, in the same order.
+    """
 
     channels: tuple[str, ...]
     prompt: str
     language: str
+    legs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,4 +50,4 @@ def on_failure(calls: "Calls", recording: Recording) -> Commands:
         return []  # it was not to go on anyway
     members = calls.bridges.get(leg.bridge, {leg.leg: leg})
     channels = tuple(member.channel for member in members.values())
-    return [HangUpCall(channels, "unavailable", recording.decision.language)]
+    return [HangUpCall(channels, "unavailable", recording.decision.language, tuple(members))]

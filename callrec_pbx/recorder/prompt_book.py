@@ -27,7 +27,7 @@ def missing_prompts(directory: Path, language: str) -> int:
 
 def prompt_book(config: Config) -> PromptBook:
     """The prompts that the PBX plays: those installed there, else those shipped."""
-    for directory in (config.asterisk.sounds_dir, resource_dir("prompts")):
+    for directory in (config.sounds_dir, resource_dir("prompts")):
         try:
             found = PromptSet.load(directory)
         except PromptError as error:

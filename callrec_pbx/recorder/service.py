@@ -25,6 +25,8 @@ from callrec_pbx.followup.runner import FollowUpRunner, work_of
 from callrec_pbx.pbx.asterisk.adapter import Asterisk
 from callrec_pbx.pbx.asterisk.link import AmiLink
 from callrec_pbx.pbx.errors import LoginRefusedError, PbxError
+from callrec_pbx.pbx.freeswitch.adapter import FreeSwitch
+from callrec_pbx.pbx.freeswitch.link import EslLink
 from callrec_pbx.pbx.interface import OnEvents, Pbx
 from callrec_pbx.policy.load import defaults_of
 from callrec_pbx.reconcile.mend import Way
@@ -270,8 +272,34 @@ class Service:
             await asyncio.sleep(COUNT_S)
 
 
-def asterisk(config: Config) -> Callable[[OnEvents], Pbx]:
+def pbx_of(config: Config) -> Callable[[OnEvents], Pbx]:
     """How to make the connection that the configuration describes."""
+    return _freeswitch(config) if config.pbx == "freeswitch" else _asterisk(config)
+
+
+def _freeswitch(config: Config) -> Callable[[OnEvents], Pbx]:
+    settings = config.freeswitch
+
+    def make(on_events: OnEvents) -> Pbx:
+        return FreeSwitch(
+            lambda on_messages: EslLink(
+                settings.host,
+                settings.port,
+                settings.password.get_secret_value(),
+                on_messages=on_messages,
+                timeout_s=settings.action_timeout_s,
+                connect_timeout_s=settings.connect_timeout_s,
+            ),
+            tuple(settings.trunks),
+            config.sounds_dir,
+            on_events,
+            config.offer.wait_ms / 1000,
+        )
+
+    return make
+
+
+def _asterisk(config: Config) -> Callable[[OnEvents], Pbx]:
     settings = config.asterisk
 
     def make(on_events: OnEvents) -> Pbx:
@@ -329,11 +357,11 @@ async def _serve(config: Config, engine: Engine) -> None:
     show_start(policies.policy.version, spool.min_free_bytes)
     jobs = Jobs()
     add_retention(jobs, config, Place(engine, store), partial(setattr, pump.calls, "full"))
-    counts = Counts(engine, store, config.asterisk.sounds_dir, config.prompts.language)
+    counts = Counts(engine, store, config.sounds_dir, config.prompts.language)
     served = MetricsServer(config.metrics.listen)
     service = Service(
         pump,
-        asterisk(config),
+        pbx_of(config),
         writer,
         prompts,
         policies.look,

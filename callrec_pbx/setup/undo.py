@@ -28,7 +28,7 @@ def plan_undo(config: Config) -> Plan:
     plan = Plan()
     for name, touched in record.touched.items():
         _restore(plan, Path(name), touched.existed, touched.newline_added)
-    _remove_ours(plan, record, config.asterisk.sounds_dir / "manifest.json")
+    _remove_ours(plan, record, config.sounds_dir / "manifest.json")
     plan.add(FileChange(folder / RECORD, (folder / RECORD).read_bytes(), None))
     plan.old_folders = [Path(name) for name in reversed(record.folders) if Path(name).is_dir()]
     return plan

@@ -40,4 +40,4 @@ def test_the_manual_mentions_it(section: str, name: str) -> None:
 def test_the_example_mentions_it(section: str, name: str) -> None:
     text = EXAMPLE.read_text()
     part = text.split(f"[{section}]")[1].split("\n[")[0] if section else text
-    assert f"{name} = " in part or name == "secret"
+    assert f"{name} = " in part or name in ("secret", "password")
