@@ -1,11 +1,56 @@
 """One connection to FreeSWITCH's event socket, on greenswitch in a thread of its own."""
 
+import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-Message = dict[str, str]
-"""One event: header by name, values as FreeSWITCH has them (already decoded from JSON)."""
+from callrec_pbx import metrics
+from callrec_pbx.pbx.errors import (
+    ActionFailedError,
+    ActionTimeoutError,
+    LinkDownError,
+)
+from callrec_pbx.pbx.freeswitch import framing
+from callrec_pbx.pbx.freeswitch.messages import Message
+
+if TYPE_CHECKING:
+    from callrec_pbx.pbx.freeswitch.connection import Connection
+
+__all__ = ["EslLink", "Message", "OnMessages"]
 
 OnMessages = Callable[[list[Message]], None]
+
+EVENTS = (
+    "CHANNEL_CREATE",
+    "CHANNEL_ORIGINATE",
+    "CHANNEL_ANSWER",
+    "CHANNEL_BRIDGE",
+    "CHANNEL_UNBRIDGE",
+    "CHANNEL_HANGUP_COMPLETE",
+    "RECORD_START",
+    "RECORD_STOP",
+)
+"""The events that are asked for. Never DTMF: no digit of a caller may reach us."""
+
+SUBCLASSES = (
+    "callrec::offer",
+    "callrec::unanswered",
+    "callrec::consent",
+    "callrec::whisper",
+    "callrec::key",
+    "callrec::stopped",
+    "callrec::voicemail",
+    "callrec::profile",
+)
+"""The CUSTOM events that are asked for."""
+
+SUBSCRIPTION = " ".join(("event json", *EVENTS, "CUSTOM", *SUBCLASSES))
+"""In JSON, as a caller's line breaks forge headers in the plain format of some readers.
+
+What follows `CUSTOM` are names of subclasses, so it comes last.
+"""
+
+_REFUSALS = ("-ERR", "-USAGE")
 
 
 class EslLink:
@@ -30,7 +75,22 @@ class EslLink:
         timeout_s: float = 5.0,
         connect_timeout_s: float = 5.0,
     ) -> None:
-        raise NotImplementedError
+        self._address = (host, port)
+        self._password = password
+        self._on_messages = on_messages
+        self.timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._connection: Connection | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands, as far as is known."""
+        return self._connection is not None and not self._connection.lost.done()
+
+    @property
+    def malformed(self) -> int:
+        """Frames that could not be read since the connection was made."""
+        return self._connection.malformed if self._connection is not None else 0
 
     async def connect(self) -> None:
         """Connect, log in, and subscribe to the events that are needed.
@@ -39,8 +99,28 @@ class EslLink:
             LoginRefusedError: The password is wrong, or the access list refuses this machine.
             LinkDownError: Nobody listens, or the connection broke.
             ActionTimeoutError: No answer in time.
+            ActionFailedError: FreeSWITCH does not give the events.
+            UnsafeValueError: The password cannot be sent.
         """
-        raise NotImplementedError
+        # gevent is loaded where FreeSWITCH is spoken to, and nowhere else.
+        from callrec_pbx.pbx.freeswitch.connection import Connection  # noqa: PLC0415
+
+        framing.command(f"auth {self._password}", "the password")
+        self.close()
+        host, port = self._address
+        limit = self._connect_timeout_s
+        connection = self._connection = Connection(self._on_messages or (lambda _: None))
+        try:
+            async with asyncio.timeout(limit):
+                await connection.open(host, port, self._password)
+                if self._on_messages is not None:
+                    _refused(await self._answer(connection, "event", SUBSCRIPTION))
+        except TimeoutError:
+            connection.close()
+            raise ActionTimeoutError(f"{host}:{port} did not answer within {limit} s") from None
+        except BaseException:
+            connection.close()
+            raise
 
     async def api(self, command: str, timeout_s: float | None = None) -> str:
         """Run an API command (`uuid_record …`) and return what it printed, stripped.
@@ -51,12 +131,40 @@ class EslLink:
             LinkDownError: Not connected, or the connection broke before the answer.
             UnsafeValueError: CR, LF or NUL in it, or longer than a command may be.
         """
-        raise NotImplementedError
+        name = command.partition(" ")[0]
+        connection = self._connection
+        if connection is None:
+            raise LinkDownError(f"not connected; {name} was not sent")
+        limit = self.timeout_s if timeout_s is None else timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                answer = await self._answer(connection, name, f"api {command}")
+        except TimeoutError:
+            metrics.PBX_ACTIONS_TIMED_OUT.labels(metrics.bounded("action", name)).inc()
+            raise ActionTimeoutError(f"{name} was not answered within {limit} s") from None
+        return _refused(answer)
+
+    @staticmethod
+    async def _answer(connection: "Connection", name: str, text: str) -> str:
+        asked = connection.ask(name, text)
+        try:
+            return await asked.future
+        finally:
+            connection.forget(asked)
 
     async def wait_lost(self) -> None:
         """Return when the connection is gone."""
-        raise NotImplementedError
+        if self._connection is not None:
+            await asyncio.shield(self._connection.lost)
 
     def close(self) -> None:
         """Drop the connection; what is pending ends with `LinkDownError`. Safe to repeat."""
-        raise NotImplementedError
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _refused(answer: str) -> str:
+    text = answer.strip()
+    if text.upper().startswith(_REFUSALS):
+        raise ActionFailedError(text)
+    return text
