@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-ASTERISK_HEADER = 44
-"""Bytes before the samples in a file of Asterisk's format `wav`.
+PLAIN_HEADER = 44
+"""Bytes before the samples in a file of PCM without further chunks, as both PBXes write it.
 
-Source: Asterisk 22.10.1, formats/format_wav.c; observed.
+Source: Asterisk 22.10.1, formats/format_wav.c; FreeSWITCH 1.11.1 with libsndfile; observed.
 """
 
 _MAX_LENGTH = 0xFFFFFFFF
@@ -92,7 +92,7 @@ def header(rate: int, channels: int, sample_width: int, frames: int) -> bytes:
     block = channels * sample_width
     fmt = struct.pack("<IHHIIHH", 16, _PCM, channels, rate, rate * block, block, 8 * sample_width)
     length = frames * block
-    riff_length = length + ASTERISK_HEADER - 8
+    riff_length = length + PLAIN_HEADER - 8
     if riff_length > _MAX_LENGTH:
         length = riff_length = _MAX_LENGTH
     lengths = struct.pack("<I", riff_length), struct.pack("<I", length)
@@ -207,7 +207,7 @@ def _consistent(file: BinaryIO, layout: _Layout) -> bool:
 def _write_lost_header(file: BinaryIO) -> bool:
     """Write the header of Asterisk's `wav` where a power failure left nothing but zeros."""
     file.seek(0)
-    if file.read(ASTERISK_HEADER) != bytes(ASTERISK_HEADER):
+    if file.read(PLAIN_HEADER) != bytes(PLAIN_HEADER):
         return False
     os.pwrite(file.fileno(), header(8000, 1, 2, 0), 0)
     return True

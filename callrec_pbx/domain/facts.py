@@ -165,7 +165,8 @@ class CallFacts:
 
     Attributes:
         call_id: Our own id.
-        pbx_ids: The PBX's ids for it (Asterisk `Linkedid`); more than one after a merge.
+        pbx_ids: The PBX's ids for it (Asterisk `Linkedid`, FreeSWITCH
+            `Channel-Call-UUID`); more than one after a merge.
         reason: Why the outcome is what it is; of an open call, why it may not be recorded.
         merged_into: Our id of the call that this one became part of, else empty.
         explanation: Why the call's decision is what it is.

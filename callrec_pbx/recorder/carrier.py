@@ -1,8 +1,8 @@
 """Carries the domain's commands out and reports what came of them as events.
 
-Commands about one leg run one after the other: starting and stopping a MixMonitor on one channel
-at the same moment has crashed Asterisk (asterisk/asterisk #1673), and the sidecar must be on the
-disk before the recorder is started.
+Commands about one leg run one after the other: starting and stopping a recorder on one channel at
+the same moment has crashed Asterisk (asterisk/asterisk #1673), and the sidecar must be on the disk
+before the recorder is started.
 """
 
 import asyncio

@@ -53,7 +53,7 @@ BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Between attempts to connect; the last one repeats."""
 
 REFUSED_BACK_OFF_S = 30.0
-"""After a refused login: only a person can mend it, and Asterisk logs each attempt."""
+"""After a refused login: only a person can mend it, and the PBX logs each attempt."""
 
 DISK_WATCH_S = 5.0
 DISK_EMPTY_BYTES = 1 << 20

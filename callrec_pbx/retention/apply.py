@@ -13,7 +13,7 @@ from datetime import datetime
 import structlog
 
 from callrec_pbx import metrics
-from callrec_pbx.audio.wav import ASTERISK_HEADER
+from callrec_pbx.audio.wav import PLAIN_HEADER
 from callrec_pbx.catalogue.amend import Place
 from callrec_pbx.catalogue.audit import Action, Entry
 from callrec_pbx.catalogue.engine import is_outage
@@ -353,7 +353,7 @@ def has_unread_audio(store: RecordingStore, facts: RecordingFacts) -> bool:
         return False
     for path in (store.audio_path(facts), *store.side_paths(facts)):
         with suppress(FileNotFoundError):
-            if path.stat().st_size > ASTERISK_HEADER:
+            if path.stat().st_size > PLAIN_HEADER:
                 return True
     return False
 

@@ -132,7 +132,7 @@ _UNKNOWN = wav.WavInfo(8000, 1, 2, 1, 0, header_ok=False)
 
 def _look(path: Path) -> wav.WavInfo | None:
     try:
-        if path.stat().st_size <= wav.ASTERISK_HEADER:
+        if path.stat().st_size <= wav.PLAIN_HEADER:
             return None
         return wav.inspect(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -98,7 +98,7 @@ def _trouble(found: list[WavInfo | None], audio: WavInfo | None) -> tuple[str, b
 
 
 def _is_empty(path: Path) -> bool:
-    return path.exists() and path.stat().st_size <= wav.ASTERISK_HEADER
+    return path.exists() and path.stat().st_size <= wav.PLAIN_HEADER
 
 
 def _measured(path: Path) -> WavInfo | None:

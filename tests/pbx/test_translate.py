@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from callrec_pbx.audio import manifest
 from callrec_pbx.domain import events as e
 from callrec_pbx.domain.words import Consent, ConsentMode, Direction, Key, LegKind
+from callrec_pbx.pbx import reports
 from callrec_pbx.pbx.asterisk import framing
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.asterisk.translate import Translator
@@ -391,7 +392,7 @@ def test_consent_that_cannot_be_read(translator: Translator, text: str) -> None:
 @example("es-419", "announce_2")
 def test_every_prompt_that_can_be_installed_can_be_reported(language: str, name: str) -> None:
     """Otherwise the `*` that a caller pressed is lost."""
-    event = Translator((), lambda: NOW).consent(NOW, "1.1", f"opt_out/{language}/{name}/*/1/2/1")
+    event = reports.consent(NOW, "1.1", f"opt_out/{language}/{name}/*/1/2/1")
     assert (event.language, event.prompt, event.key) == (language, name, "*")
 
 

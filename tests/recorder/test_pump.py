@@ -1,7 +1,7 @@
 """Events in, commands out, and what waits for what.
 
 The PBX is a fake where it is to be in a certain state at a certain moment; whole calls on a real
-one are in `tests/asterisk`.
+one are in `tests/calls`.
 """
 
 import asyncio

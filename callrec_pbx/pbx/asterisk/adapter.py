@@ -24,12 +24,13 @@ from callrec_pbx.domain.events import (
     RecordingStopped,
 )
 from callrec_pbx.domain.facts import RecordingFacts
+from callrec_pbx.pbx import reports
 from callrec_pbx.pbx.asterisk import actions
 from callrec_pbx.pbx.asterisk.actions import Action, Monitor
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.asterisk.link import AmiLink, Reply
 from callrec_pbx.pbx.asterisk.monitors import PATCHED, Monitors
-from callrec_pbx.pbx.asterisk.translate import MENU_ANSWERS, Translator, is_helper
+from callrec_pbx.pbx.asterisk.translate import Translator, is_helper
 from callrec_pbx.pbx.errors import ActionFailedError, LinkDownError, MalformedMessageError
 from callrec_pbx.pbx.interface import OnEvents, Seen
 
@@ -225,10 +226,10 @@ class Asterisk:
         offered = reported = voicemail = None
         try:
             # The consent first: it must not be lost with an offer that cannot be read.
-            if consent not in MENU_ANSWERS:  # which the offer has
-                reported = self._translator.consent(now, who.leg, consent)
-            offered = self._translator.offer(created_at, who, offer) if offer else None
-            voicemail = self._translator.voicemail(who, message_left) if message_left else None
+            if consent not in reports.MENU_ANSWERS:  # which the offer has
+                reported = reports.consent(now, who.leg, consent)
+            offered = reports.offer(created_at, who, offer) if offer else None
+            voicemail = reports.voicemail(who, message_left) if message_left else None
         except MalformedMessageError as error:
             log.warning("pbx_variable_malformed", leg=who.leg, reason=str(error))
         return LegSeen(

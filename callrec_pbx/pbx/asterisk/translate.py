@@ -6,21 +6,13 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from callrec_pbx.domain import events
-from callrec_pbx.domain.words import Consent, ConsentMode, Direction, Key, LegKind
+from callrec_pbx.domain.words import Key, LegKind
+from callrec_pbx.pbx import reports
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.errors import MalformedMessageError
 
 _LINE_TECHNOLOGIES = frozenset({"PJSIP", "SIP", "IAX2", "DAHDI", "SCCP", "Skinny", "MGCP"})
-_REPORT = re.compile(
-    r"(announce|opt_out|opt_in)/([A-Za-z0-9-]{0,20})/([a-z0-9_]{0,40})/([0-9*#]?)"
-    r"/(\d{1,16})/(\d{1,16})/([01])"
-)
-_VOICEMAIL = re.compile(r"([0-9A-Za-z_+*.-]{0,80})/(\d{1,16})")
-_CODE = re.compile(r"[0-9]{1,20}")
 _HELPER = re.compile(r"Local/(?:s@callrec-told|hook@__func_periodic_hook_context__)-[0-9a-f]+;[12]")
-
-MENU_ANSWERS = {"": None, "accepted": Consent.ACCEPTED, "declined": Consent.DECLINED}
-"""What the administrator's own menu may have put into `CALLREC_CONSENT`."""
 
 
 def is_helper(channel: str) -> bool:
@@ -82,7 +74,7 @@ class Translator:
         try:
             return datetime.fromtimestamp(float(stamp), UTC)
         except (ValueError, OverflowError, OSError):
-            raise _unreadable("Timestamp", stamp, "time") from None
+            raise reports.unreadable("Timestamp", stamp, "time") from None
 
     def kind(self, channel: str) -> tuple[LegKind, str]:
         """What stands behind a channel, and the endpoint.
@@ -164,84 +156,27 @@ class Translator:
         return events.LegHungUp(self.at(message), leg, message.get("Cause-txt", ""))
 
     def _offer(self, message: Message) -> events.Event:
-        return self.offer(self.at(message), self.who(message), _header(message, "Offer"))
-
-    def offer(self, at: datetime, who: events.Who, text: str) -> events.CallOffered:
-        """Read `direction/line/ddi/queue/dialled/menu`, as the dialplan reports and keeps it."""
-        parts = text.split("/")
-        if len(parts) == 5:  # noqa: PLR2004 - a channel of before the last upgrade
-            parts.append("")
-        if len(parts) != 6:  # noqa: PLR2004
-            raise _unreadable("Offer", text, "offer: not six parts")
-        direction, line, ddi, queue, dialled, menu = parts
-        if menu not in MENU_ANSWERS:
-            raise _unreadable("Offer", text, "offer: no answer of a menu")
-        try:
-            where = Direction(direction)
-        except ValueError:
-            raise _unreadable("Offer", text, "offer: no direction") from None
-        said = MENU_ANSWERS[menu]
-        return events.CallOffered(at, who, where, line or None, ddi, queue, dialled, said)
+        return reports.offer(self.at(message), self.who(message), _header(message, "Offer"))
 
     def _unanswered(self, message: Message) -> events.Event:
         return events.OfferUnanswered(self.at(message), _header(message, "Uniqueid"))
 
     def _consent(self, message: Message) -> events.Event:
         leg = _header(message, "Uniqueid")
-        return self.consent(self.at(message), leg, _header(message, "Consent"))
-
-    def consent(self, at: datetime, leg: str, text: str) -> events.ConsentReported:
-        """Read `mode/language/prompt/key/from/to/completed`; times are ms since the epoch."""
-        match = _REPORT.fullmatch(text)
-        if match is None:
-            raise _unreadable("Consent", text, "report")
-        mode, language, prompt, key, begin, end, completed = match.groups()
-        try:
-            played_from, played_to = _from_ms(begin), _from_ms(end)
-        except (ValueError, OverflowError, OSError):
-            raise _unreadable("Consent", text, "report: no times in ms") from None
-        return events.ConsentReported(
-            at=at,
-            leg=leg,
-            mode=ConsentMode(mode),
-            prompt=prompt,
-            language=language,
-            key=key,
-            played_from=played_from,
-            played_to=played_to,
-            completed=completed == "1",
-        )
+        return reports.consent(self.at(message), leg, _header(message, "Consent"))
 
     def _whisper(self, message: Message) -> events.Event:
         return events.WhisperPlayed(self.at(message), _header(message, "Uniqueid"))
 
     def _voicemail(self, message: Message) -> events.Event:
-        return self.voicemail(self.who(message), _header(message, "Voicemail"))
-
-    def voicemail(self, who: events.Who, text: str) -> events.VoicemailReached:
-        """Read `line/at`, as the dialplan reports and keeps it; the time is ms since the epoch."""
-        match = _VOICEMAIL.fullmatch(text)
-        if match is None:
-            raise _unreadable("Voicemail", text, "voicemail")
-        try:
-            at = _from_ms(match[2])
-        except (ValueError, OverflowError, OSError):
-            raise _unreadable("Voicemail", text, "voicemail: no time in ms") from None
-        return events.VoicemailReached(at, who, match[1] or None)
+        return reports.voicemail(self.who(message), _header(message, "Voicemail"))
 
     def _profile(self, message: Message) -> events.Event:
-        code = _header(message, "Code")
-        if not _CODE.fullmatch(code):
-            raise _unreadable("Code", code, "code of a profile")
-        return events.ProfileDialled(self.at(message), self.who(message), code)
+        return reports.profile(self.at(message), self.who(message), _header(message, "Code"))
 
     def _key(self, message: Message) -> events.Event:
-        text = _header(message, "Key")
-        try:
-            key = Key(text)
-        except ValueError:
-            raise _unreadable("Key", text, "key of ours") from None
-        return events.KeyPressed(self.at(message), _header(message, "Uniqueid"), key)
+        leg = _header(message, "Uniqueid")
+        return reports.key(self.at(message), leg, _header(message, "Key"))
 
     def _stopped(self, message: Message) -> events.Event:
         leg = _header(message, "Uniqueid")
@@ -261,12 +196,3 @@ def _header(message: Message, name: str) -> str:
 
 def _known(value: str) -> str:
     return "" if value == "<unknown>" else value
-
-
-def _from_ms(text: str) -> datetime:
-    return datetime.fromtimestamp(int(text) / 1000, UTC)
-
-
-def _unreadable(header: str, value: str, what: str) -> MalformedMessageError:
-    """Without the value: these errors are logged, and callers' numbers must not be."""
-    return MalformedMessageError(f"{header}: its {len(value)} characters are no {what}")
