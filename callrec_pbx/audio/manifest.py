@@ -1,10 +1,12 @@
 """The manifest of a prompts directory: which prompts there are, and what each file must be.
 
-Two layouts are known. In the source tree and the wheel the manifest lies beside `audio/`; on a
+Three layouts are known. In the source tree and the wheel the manifest lies beside `audio/`; on a
 PBX it lies among the language folders:
 
     prompts/manifest.json, prompts/audio/<lang>/<name>.wav
     <sounds>/callrec/manifest.json, <sounds>/callrec/<lang>/<name>.wav
+
+The same prompt at 16 kHz is `<name>.wav16` beside it, and on FreeSWITCH `16000/<name>.wav`.
 """
 
 import hashlib
@@ -20,6 +22,7 @@ MANIFEST = "manifest.json"
 SET_VERSION = "1"
 # Suffix per sample rate in Hz. Source: Asterisk 22, formats/format_wav.c (extensions wav, wav16).
 SUFFIX_OF_RATE = {8000: ".wav", 16000: ".wav16"}
+LEAST_RATE_HZ, WIDE_RATE_HZ = SUFFIX_OF_RATE
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LANGUAGE = re.compile(r"[a-z]{2}(-[a-z0-9]{1,8})?")
@@ -59,24 +62,31 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the manifest and the language folders of a prompts directory lie."""
+    """Where the manifest and the language folders of a prompts directory lie.
+
+    `folders_of_rates`: whether a rate other than 8 kHz has a folder of its own, in which
+    FreeSWITCH looks for it. Source: FreeSWITCH 1.11, mod_sndfile.c (sndfile_file_open).
+    """
 
     manifest: Path
     audio: Path
+    folders_of_rates: bool = False
 
     def file(self, name: str, language: str, rate_hz: int) -> Path:
         """Return the path of one audio file, which need not exist."""
+        if self.folders_of_rates and rate_hz != LEAST_RATE_HZ:
+            return self.audio / language / str(rate_hz) / (name + SUFFIX_OF_RATE[LEAST_RATE_HZ])
         return self.audio / language / (name + SUFFIX_OF_RATE[rate_hz])
 
 
 def layout(directory: Path) -> Layout:
-    """Tell which of the two layouts a prompts directory has."""
+    """Tell which of the layouts a prompts directory has."""
     own = directory / MANIFEST
     if own.is_file() and (directory / "audio").is_dir():
         return Layout(own, directory / "audio")
     if directory.name == "audio" and not own.is_file() and (directory.parent / MANIFEST).is_file():
         return Layout(directory.parent / MANIFEST, directory)
-    return Layout(own, directory)
+    return Layout(own, directory, any(directory.glob(f"*/{WIDE_RATE_HZ}")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Prompts: find them, import them, check them.
 
-The files on the PBX are Asterisk's `callrec/<language>/<name>`.
+On the PBX they lie below its sounds, as `callrec/<language>/<name>`.
 """
 
 import contextlib
@@ -85,7 +85,7 @@ def import_prompt(
             contents = {place.file(name, language, rate): wav for rate, wav in wavs.items()}
             # Last: until it is in place the old manifest shows the change as a mismatch.
             contents[place.manifest] = prompts.with_prompt(prompt).to_json().encode()
-            with _folder(place.audio / language):
+            with _folder(place.audio / language), _folder(place.file(name, language, 16000).parent):
                 replace_files(contents)
     except OSError as error:
         raise PromptError(
@@ -119,7 +119,7 @@ def verify(directory: Path) -> list[str]:
                 problems.append(f"{path}: {problem}")
     problems.extend(
         f"{path}: not in the manifest; import it with `callrec-pbx prompts import`"
-        for path in sorted(place.audio.glob("*/*"))
+        for path in sorted([*place.audio.glob("*/*"), *place.audio.glob("*/16000/*")])
         if path.suffix in SUFFIX_OF_RATE.values() and path not in known
     )
     return problems

@@ -15,6 +15,7 @@ _KEY = re.compile(r"[0-9*#A-D]{1,8}")
 _PATH = re.compile(r"/[A-Za-z0-9._/+-]*")
 _USER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET = re.compile(r"[A-Za-z0-9_.~+/=@%^-]{8,128}")
+_PASSWORD = re.compile(r"[A-Za-z0-9_.~+/=@%^-]{1,128}")
 _PATTERN = re.compile(r"[0-9A-Za-z+#*?_.@:-]{1,80}")
 _OFFERED = re.compile(r"[0-9A-Za-z+*?_.-]+")
 """What `dialplan/asterisk/extensions.conf` lets into an offer, and `?`."""
@@ -108,6 +109,16 @@ def secret(value: str) -> str:
     if not _SECRET.fullmatch(value):
         raise BadValueError(
             "has characters that manager.conf does not keep, or a length out of 8 to 128",
+            "use letters, digits and _ . ~ + / = @ % ^ -, or leave it out: setup makes one",
+        )
+    return value
+
+
+def password(value: str) -> str:
+    """Check the event socket's password, which may be one that somebody has chosen before us."""
+    if not _PASSWORD.fullmatch(value):
+        raise BadValueError(
+            "has characters that do not pass for a password here, or more than 128",
             "use letters, digits and _ . ~ + / = @ % ^ -, or leave it out: setup makes one",
         )
     return value

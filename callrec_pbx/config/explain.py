@@ -18,7 +18,7 @@ NEAR = 0.6
 NO_ARTICLE = ("the", "its", "who", "what", "when", "where", "whether", "how", "[[case]]")
 """Words before which a description takes no `the`."""
 NO_TABLE = ("tuple_type", "model_type", "model_attributes_type", "dict_type")
-UNSHOWN = {"secret", "url"}
+UNSHOWN = {"secret", "password", "url"}
 """Settings whose values can hold a secret."""
 
 

@@ -1,7 +1,7 @@
 """Reading the file and the environment."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,8 @@ def _read(file: Path) -> str:
         raise ConfigError.one(
             file,
             "there is no such file",
-            "`callrec-pbx setup asterisk` makes one; or name yours with --config or "
-            f"{PATH_VARIABLE}",
+            "`callrec-pbx setup asterisk` makes one, or `setup freeswitch`; or name yours with "
+            f"--config or {PATH_VARIABLE}",
         ) from None
     except IsADirectoryError:
         raise ConfigError.one(
@@ -147,7 +147,7 @@ def _with_secret(asterisk: AsteriskSection, file: Path) -> AsteriskSection:
     secret_file = asterisk.secret_file or file.absolute().parent / SECRET_FILE
     update: dict[str, Any] = {"secret_file": secret_file}
     if not asterisk.secret.get_secret_value():
-        update["secret"] = _read_secret(secret_file, "secret")
+        update["secret"] = _read_secret(secret_file, "secret", checks.secret)
     return asterisk.model_copy(update=update)
 
 
@@ -155,13 +155,13 @@ def _with_password(freeswitch: FreeSwitchSection, file: Path) -> FreeSwitchSecti
     password_file = freeswitch.password_file or file.absolute().parent / PASSWORD_FILE
     update: dict[str, Any] = {"password_file": password_file}
     if not freeswitch.password.get_secret_value():
-        update["password"] = _read_secret(password_file, "password")
+        update["password"] = _read_secret(password_file, "password", checks.password)
     return freeswitch.model_copy(update=update)
 
 
-def _read_secret(file: Path, what: str) -> SecretStr:
+def _read_secret(file: Path, what: str, check: Callable[[str], str]) -> SecretStr:
     try:
-        return SecretStr(checks.secret(file.read_text().strip()))
+        return SecretStr(check(file.read_text().strip()))
     except FileNotFoundError:
         return SecretStr("")  # setup makes it; whoever needs it says that it is missing
     except OSError as error:

@@ -58,6 +58,12 @@ def _as_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _as_password(value: SecretStr) -> SecretStr:
+    if value.get_secret_value():
+        checks.password(value.get_secret_value())
+    return value
+
+
 def _safe_path(value: Path) -> Path:
     checks.path(str(value))
     return value
@@ -162,7 +168,7 @@ class FreeSwitchSection(Section):
         description="TCP port of the event socket",
         examples=[8021],
     )
-    password: Annotated[SecretStr, AfterValidator(_as_secret)] = Field(
+    password: Annotated[SecretStr, AfterValidator(_as_password)] = Field(
         default=SecretStr(""),
         description="password of the event socket; empty takes that of password_file",
         examples=["a long random word"],

@@ -61,6 +61,8 @@ def _carry_out(change: FileChange) -> None:
         _write_like(change.path, change.backup, change.before)
     if change.before is None:
         _write(change.path, change.after, change.mode, change.owner)
+    elif change.take:
+        _write(change.path.resolve(), change.after, change.mode, change.owner)
     elif change.ours:
         _write(change.path, change.after, change.mode, _owner_of(change.path))
     else:

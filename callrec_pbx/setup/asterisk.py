@@ -1,23 +1,24 @@
 """The plan for Asterisk: our files, the prompts, and an include in three files."""
 
 import re
-import secrets
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from callrec_pbx.audio.manifest import sha256_of
 from callrec_pbx.config import Config
-from callrec_pbx.config.load import EXAMPLE, parse_config
-from callrec_pbx.setup import conf, owner, templates
+from callrec_pbx.config.load import EXAMPLE, SECRET_FILE, parse_config
+from callrec_pbx.setup import conf, files, owner, templates
 from callrec_pbx.setup.errors import SetupError
-from callrec_pbx.setup.plan import FileChange, NewFolder, Owner, Plan
-from callrec_pbx.setup.prompts import plan_prompts
-from callrec_pbx.setup.record import RECORD, Record, Touched, load
+from callrec_pbx.setup.plan import FileChange, Plan
+from callrec_pbx.setup.planner import (
+    BACKUP_SUFFIX,
+    FOLDER,
+    Planner,
+    new_secret,
+    refuse_other_pbx,
+)
+from callrec_pbx.setup.record import Touched
 
-FOLDER = "callrec"
-BACKUP_SUFFIX = ".callrec-bak"
-SECRET_BYTES = 24
 ENABLED = {"enabled": "yes", "bindaddr": "127.0.0.1", "timestampevents": "yes"}
 
 _VERSION = re.compile(r"^Asterisk (?:certified[/-])?(\d+)\.(\d+)")
@@ -75,6 +76,7 @@ def plan_setup(
     Raises:
         SetupError: It cannot be done; the message says why.
     """
+    refuse_other_pbx(config, "asterisk")
     asterisk = config.asterisk
     for key, path, what in (
         ("config_dir", asterisk.config_dir, "its configuration folder (astetcdir)"),
@@ -88,7 +90,7 @@ def plan_setup(
     return _Planner(config, version, enable_manager, new_configuration).plan()
 
 
-class _Planner:
+class _Planner(Planner):
     def __init__(
         self,
         config: Config,
@@ -96,21 +98,17 @@ class _Planner:
         enable_manager: bool,
         new_configuration: str,
     ) -> None:
-        self._config = config
-        self._new_configuration = new_configuration
+        etc = config.asterisk.config_dir
+        super().__init__(config, etc, owner.asterisk_owner(etc), new_configuration)
         self._version = version
         self._enable = enable_manager
-        self._etc = config.asterisk.config_dir
-        self._owner = owner.pbx_owner(self._etc)
-        self._before = load(self._etc / FOLDER / RECORD) or Record()
-        self._record = Record(folders=list(self._before.folders))
-        self._plan = Plan()
 
     def plan(self) -> Plan:
         plan = self._plan
         self._folder(self._etc / FOLDER, 0o755)
         self._folder(self._config.recordings.directory, 0o2770)
-        secret = self._own_configuration()
+        self._own_configuration()
+        secret = self._secret()
         self._ours(self._etc / FOLDER / "extensions.conf", templates.extensions_conf(self._config))
         self._ours(self._etc / FOLDER / "features.conf", templates.features_conf(self._config))
         self._ours(
@@ -118,76 +116,32 @@ class _Planner:
             templates.manager_conf(self._config, secret, self._version),
             mode=0o640,
         )
-        self._prompts()
+        self._prompts(self._config.asterisk.sounds_dir)
         self._old_files()
         touched = [self._touched(included) for included in INCLUDED]
-        record = self._etc / FOLDER / RECORD
-        plan.add(FileChange(record, _read(record), self._record.to_json(), 0o644, self._owner))
+        self._write_record()
         # Last, when all that is included is there: Asterisk may be reloaded by others meanwhile.
         for change in touched:
             plan.add(change)
         self._notes()
         return plan
 
-    def _folder(self, path: Path, mode: int, who: Owner | None = None) -> None:
-        for parent in reversed([path, *path.parents]):
-            if parent.is_dir():
-                continue
-            if all(folder.path != parent for folder in self._plan.folders):
-                own = who or self._owner
-                new = NewFolder(parent, mode, own) if parent == path else NewFolder(parent)
-                self._plan.folders.append(new)
-            if str(parent) not in self._record.folders:
-                self._record.folders.append(str(parent))
-
-    def _ours(
-        self, path: Path, content: bytes, mode: int = 0o644, who: Owner | None = None
-    ) -> None:
-        self._record.files[str(path)] = sha256_of(content)
-        self._plan.add(FileChange(path, _read(path), content, mode, who or self._owner))
-
-    def _own_configuration(self) -> str:
-        """Plan our own configuration where there is none; return the manager user's secret."""
-        file = self._config.path.absolute()
-        secret_file = self._config.asterisk.secret_file or file.with_name("asterisk.secret")
-        there = owner.of(file) or owner.of(file.parent) or Owner(0, 0)
-        # The listener reads them, usually as the user that Asterisk runs as.
-        who = Owner(there.uid, there.gid or self._owner.gid)
-        if self._new_configuration and not file.exists():
-            self._folder(file.parent, 0o750, who)
-            self._ours(file, self._new_configuration.encode(), 0o640, who)
-        elif str(file) in self._before.files:
-            self._record.files[str(file)] = self._before.files[str(file)]
-        given = self._config.asterisk.secret.get_secret_value()
+    def _secret(self) -> str:
+        """Return the manager user's secret; plan its file where it is not given."""
+        asterisk = self._config.asterisk
+        file = asterisk.secret_file or self._config.path.absolute().with_name(SECRET_FILE)
+        given = asterisk.secret.get_secret_value()
         if given:
-            if str(secret_file) in self._before.files and secret_file.exists():
-                self._record.files[str(secret_file)] = self._before.files[str(secret_file)]
+            if file.exists():
+                self._keep(file)
             return given
-        secret = secrets.token_urlsafe(SECRET_BYTES)
-        self._folder(secret_file.parent, 0o750, who)
-        self._ours(secret_file, f"{secret}\n".encode(), 0o640, who)
+        secret = new_secret()
+        self._secret_file(file, secret)
         return secret
-
-    def _prompts(self) -> None:
-        prompts = plan_prompts(self._config.asterisk.sounds_dir, self._before.files)
-        for path, content in prompts.files.items():
-            self._folder(path.parent, 0o755)
-            self._ours(path, content)
-        if prompts.kept:
-            self._plan.notes.append(
-                "kept, as they are the administrator's own prompts: " + ", ".join(prompts.kept)
-            )
-
-    def _old_files(self) -> None:
-        """Plan the removal of what an earlier version installed and this one does not."""
-        for name, digest in self._before.files.items():
-            content = None if name in self._record.files else _read(Path(name))
-            if content is not None and sha256_of(content) == digest:
-                self._plan.add(FileChange(Path(name), content, None))
 
     def _touched(self, included: Included) -> FileChange:
         path = self._etc / self._which(included)
-        content = _read(path)
+        content = files.read(path)
         text = (content or b"").decode("latin-1")
         if f"{FOLDER}/{included.name}" in conf.includes(conf.without_block(text, path, False)):
             self._plan.notes.append(f"{path}: includes {FOLDER}/{included.name} already")
@@ -223,7 +177,7 @@ class _Planner:
     def _which(self, included: Included) -> str:
         """The distribution's file for own additions where it has one and includes it."""
         if (self._etc / included.custom).is_file() and any(
-            included.custom in conf.includes(_text(path)) for path in self._etc.glob("*.conf")
+            included.custom in conf.includes(files.text(path)) for path in self._etc.glob("*.conf")
         ):
             return included.custom
         return included.name
@@ -232,7 +186,7 @@ class _Planner:
         user = self._config.asterisk.username
         others = [*self._etc.glob("manager*.conf"), *self._etc.glob("manager.d/*.conf")]
         for other in others:
-            if conf.has_section(text if other == path else _text(other), user):
+            if conf.has_section(text if other == path else files.text(other), user):
                 raise SetupError(
                     f"{other}: has a manager user [{user}] already; rename that one, or choose "
                     f"another asterisk.username in {self._config.path}"
@@ -260,10 +214,6 @@ class _Planner:
                 f"bindaddr = 127.0.0.1 {remedy}"
             )
         self._note_data_dir()
-
-    def _planned(self, path: Path) -> str:
-        after = [change.after for change in self._plan.files if change.path == path]
-        return (after[0] or b"").decode("latin-1") if after else _text(path)
 
     def _note_data_dir(self) -> None:
         said = data_dir_of(self._etc)
@@ -293,17 +243,5 @@ def first_configuration(path: Path) -> tuple[Config, str]:
 
 def data_dir_of(config_dir: Path) -> str:
     """Return what asterisk.conf says of the data folder (astdatadir); empty when it does not."""
-    return conf.settings(_text(config_dir / "asterisk.conf"), "directories").get("astdatadir", "")
-
-
-def _text(path: Path) -> str:
-    return (_read(path) or b"").decode("latin-1")
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise SetupError(f"{path}: cannot be read ({error.strerror}); run setup as root") from error
+    text = files.text(config_dir / "asterisk.conf")
+    return conf.settings(text, "directories").get("astdatadir", "")

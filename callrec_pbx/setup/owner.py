@@ -1,11 +1,14 @@
-"""Whom the files belong to: Asterisk must be able to read them, and nobody else the secret."""
+"""Whom the files belong to: the PBX must be able to read them, and nobody else the secret."""
 
 import grp
 import pwd
 from pathlib import Path
 
+from callrec_pbx.config import Config
 from callrec_pbx.setup import conf
 from callrec_pbx.setup.plan import Owner
+
+ROOT = Owner(0, 0)
 
 
 def of(path: Path) -> Owner | None:
@@ -17,7 +20,14 @@ def of(path: Path) -> Owner | None:
     return Owner(found.st_uid, found.st_gid)
 
 
-def pbx_owner(config_dir: Path) -> Owner:
+def pbx_owner(config: Config) -> Owner:
+    """Return the user and group that the chosen PBX runs as, as far as its files tell."""
+    if config.pbx == "freeswitch":
+        return freeswitch_owner(config.freeswitch.config_dir)
+    return asterisk_owner(config.asterisk.config_dir)
+
+
+def asterisk_owner(config_dir: Path) -> Owner:
     """Return the user and group that Asterisk runs as, as far as its files tell.
 
     asterisk.conf may say; else it is whom the configuration belongs to; else, where that is root,
@@ -35,7 +45,22 @@ def pbx_owner(config_dir: Path) -> Owner:
         found = of(path)
         if found is not None and found.gid != 0:
             return found
-    return _user("asterisk", "") or Owner(0, 0)
+    return _user("asterisk", "") or ROOT
+
+
+def freeswitch_owner(config_dir: Path) -> Owner:
+    """Return the user and group that FreeSWITCH runs as, as far as its files tell.
+
+    It is whom the configuration belongs to, as the packages' unit gives it to FreeSWITCH's user at
+    each start; else, where that is root, the user `freeswitch` that packages make.
+
+    Source: debian/freeswitch-systemd.freeswitch.service of FreeSWITCH 1.11.
+    """
+    for path in (config_dir / "freeswitch.xml", config_dir):
+        found = of(path)
+        if found is not None and found != ROOT:
+            return found
+    return _user("freeswitch", "") or ROOT
 
 
 def _user(name: str, group: str) -> Owner | None:

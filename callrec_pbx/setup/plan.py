@@ -26,6 +26,8 @@ class FileChange:
         mode: Permissions of a new file; an existing one keeps its own, unless `ours`.
         owner: Owner of a new file; an existing one keeps its own.
         ours: Whether the file is wholly ours; the others are the administrator's.
+        take: Whether an existing file is given `mode` and `owner` too.
+        hidden: Secrets that the diff does not show.
         backup: Where the content before is kept, if it is.
     """
 
@@ -36,6 +38,8 @@ class FileChange:
     owner: Owner | None = None
     ours: bool = True
     backup: Path | None = None
+    take: bool = False
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def action(self) -> str:
@@ -55,7 +59,10 @@ class FileChange:
         old = "/dev/null" if self.before is None else there
         new = "/dev/null" if self.after is None else there
         shown = difflib.unified_diff(_shown(before), _shown(after), old, new, lineterm="")
-        return _SECRET.sub(r"\1********", "\n".join(shown))
+        text = _SECRET.sub(r"\1********", "\n".join(shown))
+        for secret in self.hidden:
+            text = text.replace(secret, "********")
+        return text
 
 
 def _shown(content: bytes) -> list[str]:

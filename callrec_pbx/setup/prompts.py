@@ -1,6 +1,6 @@
 """Which prompts are put on the PBX; an administrator's own are never overwritten."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from callrec_pbx.audio.manifest import (
@@ -28,12 +28,15 @@ class PromptPlan:
     kept: list[str] = field(default_factory=list)
 
 
-def plan_prompts(sounds_dir: Path, written: dict[str, str]) -> PromptPlan:
+def plan_prompts(
+    sounds_dir: Path, written: dict[str, str], folders_of_rates: bool = False
+) -> PromptPlan:
     """Plan the prompts in `sounds_dir`.
 
     Args:
         sounds_dir: Where they are installed, a folder for each language.
         written: SHA-256 of every file that an earlier setup wrote, by path.
+        folders_of_rates: Whether wide-band audio is in folders, as FreeSWITCH looks for it.
 
     Raises:
         SetupError: The shipped or the installed prompts cannot be read.
@@ -45,13 +48,14 @@ def plan_prompts(sounds_dir: Path, written: dict[str, str]) -> PromptPlan:
     except PromptError as error:
         raise SetupError(str(error)) from error
     plan = PromptPlan()
+    there = replace(layout(sounds_dir), folders_of_rates=folders_of_rates)
     wanted: dict[tuple[str, str], Prompt] = {
         (prompt.language, prompt.name): prompt for prompt in installed.prompts if prompt.imported
     }
     for prompt in shipped.prompts:
         own = installed.find(prompt.name, prompt.language)
         files = {
-            layout(sounds_dir).file(prompt.name, prompt.language, rate): layout(source)
+            there.file(prompt.name, prompt.language, rate): layout(source)
             .file(prompt.name, prompt.language, rate)
             .read_bytes()
             for rate in SUFFIX_OF_RATE
@@ -68,9 +72,10 @@ def plan_prompts(sounds_dir: Path, written: dict[str, str]) -> PromptPlan:
             continue
         wanted[prompt.language, prompt.name] = prompt
         plan.files.update(files)
-    plan.files[sounds_dir / MARK_FILE] = MARK
+    if not folders_of_rates:
+        plan.files[sounds_dir / MARK_FILE] = MARK
     manifest = PromptSet(shipped.version, tuple(wanted.values())).to_json()
-    plan.files[layout(sounds_dir).manifest] = manifest.encode()
+    plan.files[there.manifest] = manifest.encode()
     return plan
 
 

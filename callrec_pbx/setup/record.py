@@ -23,6 +23,19 @@ class Touched:
     newline_added: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A file of the administrator in whose place there is one of ours.
+
+    Attributes:
+        sha256: Of what we wrote.
+        backup: Where the administrator's is.
+    """
+
+    sha256: str
+    backup: str
+
+
 @dataclass(slots=True)
 class Record:
     """All that setup has made.
@@ -30,16 +43,18 @@ class Record:
     Attributes:
         files: Our files, with the SHA-256 of what we wrote.
         folders: Folders that we made, parents first.
-        touched: Files of the administrator.
+        touched: Files of the administrator with a block of ours.
+        replaced: Files of the administrator that ours are instead of.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
     touched: dict[str, Touched] = field(default_factory=dict)
+    replaced: dict[str, Replaced] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Return the record's file, always the same for the same content."""
-        document = {
+        document: dict[str, Any] = {
             "version": 1,
             "files": dict(sorted(self.files.items())),
             "folders": self.folders,
@@ -48,6 +63,11 @@ class Record:
                 for path, touched in sorted(self.touched.items())
             },
         }
+        if self.replaced:
+            document["replaced"] = {
+                path: {"sha256": replaced.sha256, "backup": replaced.backup}
+                for path, replaced in sorted(self.replaced.items())
+            }
         return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -65,6 +85,10 @@ def load(path: Path) -> Record | None:
             touched={
                 str(name): Touched(bool(entry["existed"]), bool(entry["newline_added"]))
                 for name, entry in document["touched"].items()
+            },
+            replaced={
+                str(name): Replaced(str(entry["sha256"]), str(entry["backup"]))
+                for name, entry in document.get("replaced", {}).items()
             },
         )
     except FileNotFoundError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from callrec_pbx.audio.manifest import sha256_of
 from callrec_pbx.catalogue.engine import sqlite_file
 from callrec_pbx.config import Config
+from callrec_pbx.setup import files
 from callrec_pbx.setup.errors import SetupError
 from callrec_pbx.setup.owner import pbx_owner
 from callrec_pbx.setup.plan import FileChange, NewFolder, Owner, Plan
@@ -53,8 +54,8 @@ def plan_systemd(
 
     Args:
         config: The configuration.
-        user: Whom the listener runs as; empty for Asterisk's own user.
-        group: Its group, which must be able to delete what Asterisk writes; empty for Asterisk's.
+        user: Whom the listener runs as; empty for the PBX's own user.
+        group: Its group, which must be able to delete what the PBX writes; empty for the PBX's.
         program: The installed command; else the one beside the Python that runs now.
         folder: Where units are.
 
@@ -66,6 +67,7 @@ def plan_systemd(
     program = program or _program()
     used = [*writes, program, config.path.absolute()]
     values = {
+        "PBX": config.pbx,
         "USER": names[0],
         "GROUP": names[1],
         "PROGRAM": str(program),
@@ -83,7 +85,7 @@ def plan_systemd(
             )
     plan = Plan()
     file = folder / UNIT
-    before = _read(file)
+    before = files.read(file)
     if before is not None and not _is_ours(before):
         raise SetupError(
             f"{file}: was not made by this command, or was changed since; move it away, and put "
@@ -104,7 +106,7 @@ def plan_undo_systemd(folder: Path = FOLDER) -> Plan:
         SetupError: There is none of ours.
     """
     file = folder / UNIT
-    content = _read(file)
+    content = files.read(file)
     if content is None:
         raise SetupError(f"{file}: there is no such file; nothing to undo")
     plan = Plan()
@@ -143,10 +145,10 @@ def _who(config: Config, user: str, group: str) -> tuple[Owner, tuple[str, str]]
     for name in (user, group):
         if name and not _NAME.fullmatch(name):
             raise SetupError(f"{name!r}: is not the name of a user or group")
-    asterisk = pbx_owner(config.asterisk.config_dir)
+    pbx = pbx_owner(config)
     try:
-        found = pwd.getpwnam(user) if user else pwd.getpwuid(asterisk.uid)
-        shared = grp.getgrnam(group) if group else grp.getgrgid(asterisk.gid)
+        found = pwd.getpwnam(user) if user else pwd.getpwuid(pbx.uid)
+        shared = grp.getgrnam(group) if group else grp.getgrgid(pbx.gid)
     except KeyError as error:
         raise SetupError(
             f"{error.args[0]}; make that user or group first, or name another with --user, --group"
@@ -207,7 +209,7 @@ def _notes(plan: Plan, config: Config, folder: Path, user: str, who: Owner) -> N
     if not config.recordings.directory.is_dir():
         plan.notes.append(
             f"{config.recordings.directory}: there is no such folder; run "
-            "`callrec-pbx setup asterisk` first"
+            f"`callrec-pbx setup {config.pbx}` first"
         )
     database = sqlite_file(config.catalogue.url)
     if database is None or not database.exists():
@@ -216,12 +218,3 @@ def _notes(plan: Plan, config: Config, folder: Path, user: str, who: Owner) -> N
         plan.notes.append(
             f"{database}: does not belong to {user}, who must write to it: chown {user} {database}*"
         )
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise SetupError(f"{path}: cannot be read ({error.strerror}); run setup as root") from error

@@ -1,4 +1,4 @@
-"""Filling in the templates of dialplan/ and ami/."""
+"""Filling in the templates of dialplan/, ami/ and esl/."""
 
 import re
 
@@ -62,6 +62,29 @@ def manager_conf(config: Config, secret: str, version: Version | None) -> bytes:
         {"USERNAME": config.asterisk.username, "SECRET": secret},
         {"EVENT_FILTERS": event_filters(version)},
     )
+
+
+def freeswitch_files(config: Config) -> dict[str, bytes]:
+    """The scripts and the dialplan of FreeSWITCH, by the name of the file."""
+    keys = config.keys
+    values = {
+        "ON_UNAVAILABLE": config.offer.on_unavailable.value,
+        "WAIT_MS": str(config.offer.wait_ms),
+        "STALE_S": str(STALE_S),
+        "LANGUAGE": config.prompts.language,
+        "SOUNDS": str(config.freeswitch.sounds_dir / "callrec"),
+        "KEY_PAUSE": keys.pause,
+        "KEY_START": keys.start,
+        "KEY_DISCARD": keys.discard,
+    }
+    folder = resource_dir("dialplan") / "freeswitch"
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in (".lua", ".xml"))
+    return {name: _fill(("dialplan", "freeswitch", name), values) for name in names}
+
+
+def event_socket_conf(port: int, password: str) -> bytes:
+    """FreeSWITCH's event socket, on loopback."""
+    return _fill(("esl", "event_socket.conf.xml"), {"PORT": str(port), "PASSWORD": password})
 
 
 def wanted_events() -> list[str]:

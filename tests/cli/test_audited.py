@@ -48,7 +48,7 @@ NEEDS_NO_LINE = {
     # Makes the trail's own table; there may be no catalogue yet.
     "migrate",
     # Changes what is on the PBX. Which prompt was played is in each consent, with its hash.
-    "prompts import", "setup asterisk", "setup systemd",
+    "prompts import", "setup asterisk", "setup freeswitch", "setup systemd",
     # Makes rows out of sidecars, which it does not change.
     "catalogue rebuild",
     # The copy has all lines of the trail, and the anchors fit it.

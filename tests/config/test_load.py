@@ -71,7 +71,7 @@ def test_both_parts_of_an_old_policy_are_named() -> None:
         ("[asterisk]\nhosst = 'x'", ["asterisk.hosst", "did you mean host?"]),
         ("bogus = 1", ["bogus: there is no such setting", "known are"]),
         ("[[asterisk]]\nport = 1", ["asterisk", "is not a table; write [asterisk]"]),
-        ("pbx = 'freeswitch'", ['pbx = "freeswitch"', "use one of asterisk"]),
+        ("pbx = 'avaya'", ['pbx = "avaya"', "use one of asterisk, freeswitch"]),
         ("[asterisk]\nhost = 'a\\r\\nb'", ["asterisk.host", "not a host name"]),
         ("[asterisk]\nusername = 'a]b'", ["asterisk.username", "manager user"]),
         ("[asterisk]\nusername = 'general'", ["asterisk.username", "manager user"]),
@@ -124,6 +124,32 @@ def test_a_secret_is_never_shown(secret: str) -> None:
     assert "asterisk.secret = (not shown)" in said
     assert secret not in said
     assert "abcdefgh" not in repr(read("[asterisk]\nsecret = 'abcdefgh'"))
+
+
+@pytest.mark.parametrize("password", ["abc;def12", "with space1", "</param>", "x" * 129])
+def test_a_password_is_never_shown(password: str) -> None:
+    said = problem(f"[freeswitch]\npassword = '{password}'")
+    assert "freeswitch.password = (not shown)" in said
+    assert password not in said
+    assert "abcdefgh" not in repr(read("[freeswitch]\npassword = 'abcdefgh'"))
+
+
+def test_a_password_may_be_a_bad_one_that_is_there_already() -> None:
+    """The doctor complains about it."""
+    config = read("pbx = 'freeswitch'\n[freeswitch]\npassword = 'ClueCon'")
+    assert config.freeswitch.password.get_secret_value() == "ClueCon"
+
+
+def test_the_passwords_file_beside_the_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "callrec.toml"
+    file.write_text("pbx = 'freeswitch'\n")
+    assert load_config(file).freeswitch.password.get_secret_value() == ""
+    (tmp_path / "freeswitch.password").write_text("abcdefgh1\n")
+    assert load_config(file).freeswitch.password.get_secret_value() == "abcdefgh1"
+    (tmp_path / "freeswitch.password").write_text("has a blank\n")
+    with pytest.raises(ConfigError, match=r"freeswitch.password: the password .*; use") as caught:
+        load_config(file)
+    assert "blank" not in str(caught.value)
 
 
 def test_a_password_in_a_url_is_never_shown() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.bed.asterisk import REPOSITORY
 from tests.bed.bed import Bed
+from tests.setup.freeswitch_host import FILES, make
 
 CONFIG = """\
 [asterisk]
@@ -132,6 +133,8 @@ def test_the_wheel_carries_the_package_and_what_is_installed_on_a_pbx(wheel: Pat
         "callrec_pbx/policy/acknowledgement.toml",
         "callrec_pbx/policy/countries.toml",
         "callrec_pbx/policy/example.toml",
+        "callrec_pbx/_data/dialplan/freeswitch/callrec_offer.lua",
+        "callrec_pbx/_data/esl/event_socket.conf.xml",
         "callrec_pbx/_data/migrations/versions/0001_first.py",
         "callrec_pbx/_data/migrations/versions/0002_people_and_policy.py",
         "callrec_pbx/_data/prompts/audio/en/announce_opt_out.wav",
@@ -172,6 +175,17 @@ def test_setup_shows_then_does_then_undoes(run: Run, pbx: Path) -> None:
     assert b"callrec/extensions.conf" in after["etc/extensions.conf"]
     run("setup", "asterisk", "--undo", "--yes")
     assert content(pbx) == before
+
+
+def test_setup_of_freeswitch(run: Run, tmp_path: Path) -> None:
+    switch = make(tmp_path / "pbx", FILES)
+    switch.toml.rename(tmp_path / "callrec.toml")
+    before = content(tmp_path / "pbx")
+    run("setup", "freeswitch", "--yes", "--secure-event-socket")
+    assert "share/scripts/callrec_offer.lua" in content(tmp_path / "pbx")
+    assert (tmp_path / "freeswitch.password").exists()
+    run("setup", "freeswitch", "--undo", "--yes")
+    assert content(tmp_path / "pbx") == before
 
 
 def test_migrate_makes_the_catalogue(run: Run, pbx: Path, tmp_path: Path) -> None:
@@ -219,7 +233,7 @@ def test_doctor_without_a_pbx_says_so(run: Run, pbx: Path) -> None:
 
 async def test_run_links_to_a_real_asterisk(run: Run, program: Path, tmp_path: Path) -> None:
     async with Bed() as bed:
-        write_config(tmp_path, bed.pbx.etc, bed.pbx.data, bed.pbx.ami_port)
+        write_config(tmp_path, bed.asterisk.etc, bed.asterisk.data, bed.asterisk.ami_port)
         setup = ("setup", "asterisk", "--yes", "--reload", "--asterisk", str(bed.pbx.cli))
         await asyncio.to_thread(run, *setup)
         await asyncio.to_thread(run, "migrate")

@@ -48,14 +48,14 @@ async def running() -> AsyncIterator[Running]:
     bed.prepare()
     toml = bed.dir / "callrec.toml"
     toml.write_text(
-        f"[asterisk]\nport = {bed.pbx.ami_port}\nconfig_dir = '{bed.pbx.etc}'\n"
-        f"data_dir = '{bed.pbx.data}'\n[recordings]\ndirectory = '{bed.dir}/spool'\n"
+        f"[asterisk]\nport = {bed.asterisk.ami_port}\nconfig_dir = '{bed.pbx.etc}'\n"
+        f"data_dir = '{bed.asterisk.data}'\n[recordings]\ndirectory = '{bed.dir}/spool'\n"
     )
     with (bed.pbx.etc / "extensions.conf").open("a") as extensions:
         extensions.write(EVENTS)
     await bed.pbx.start()
     try:
-        yield Running(bed.pbx, toml)
+        yield Running(bed.asterisk, toml)
     finally:
         await bed.stop()
 
