@@ -70,7 +70,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Call recording for Asterisk: consent, pause, catalogue, retention.",
+    help="Call recording for Asterisk and FreeSWITCH: consent, pause, catalogue, retention.",
 )
 
 
@@ -101,7 +101,7 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Call recording for Asterisk: consent, pause, catalogue, retention."""
+    """Call recording for Asterisk and FreeSWITCH: consent, pause, catalogue, retention."""
     ctx.obj = config
 
 

@@ -1,7 +1,9 @@
-"""What Asterisk's user may do with files here, told from owner and mode."""
+"""What the PBX's user may do with files here, told from owner and mode."""
 
+import ipaddress
 import os
 import pwd
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +38,21 @@ def numbered(uid: int) -> User:
     return named(found.pw_name) or User(uid, frozenset({found.pw_gid}), found.pw_name)
 
 
-def listening_user(port: int, tables: tuple[str, ...] = ("tcp", "tcp6")) -> User | None:
-    """Return whose the socket is that listens on a TCP port of this machine; None if none does.
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A TCP socket of this machine that takes connections."""
 
-    Source: proc_net_tcp(5): state 0A is LISTEN, the eighth column is the owner's uid.
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    uid: int
+
+
+def listeners(port: int, tables: tuple[str, ...] = ("tcp", "tcp6")) -> list[Listener]:
+    """Return the sockets that listen on a TCP port of this machine.
+
+    Source: proc_net_tcp(5): state 0A is LISTEN, the eighth column is the owner's uid; an address
+    is words of 32 bits, each in the machine's byte order.
     """
+    found = []
     for table in tables:
         try:
             rows = Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]
@@ -48,9 +60,24 @@ def listening_user(port: int, tables: tuple[str, ...] = ("tcp", "tcp6")) -> User
             continue
         for row in rows:
             columns = row.split()
-            if columns[3] == LISTENING and int(columns[1].rpartition(":")[2], 16) == port:
-                return numbered(int(columns[7]))
-    return None
+            address, _, number = columns[1].rpartition(":")
+            if columns[3] == LISTENING and int(number, 16) == port:
+                found.append(Listener(_address(address), int(columns[7])))
+    return found
+
+
+def _address(words: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    raw = b"".join(
+        int(words[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(words), 8)
+    )
+    address = ipaddress.ip_address(raw)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def listening_user(port: int) -> User | None:
+    """Return whose the socket is that listens on a TCP port of this machine; None if none does."""
+    found = listeners(port)
+    return numbered(found[0].uid) if found else None
 
 
 def obstacle(user: User, path: Path, wanted: int) -> str:

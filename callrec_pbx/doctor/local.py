@@ -17,12 +17,16 @@ PLENTY = 5
 
 def check_config(config: Config) -> Iterator[Finding]:
     """The secret is there, and only for those whom it concerns."""
-    secret_file = config.asterisk.secret_file
-    if not config.asterisk.secret.get_secret_value():
+    freeswitch = config.pbx == "freeswitch"
+    key = "freeswitch.password" if freeswitch else "asterisk.secret"
+    secret = config.freeswitch.password if freeswitch else config.asterisk.secret
+    secret_file = config.freeswitch.password_file if freeswitch else config.asterisk.secret_file
+    if not secret.get_secret_value():
         yield fail(
             "config",
-            f"{config.path}: there is no asterisk.secret, and no file {secret_file}",
-            "run `callrec-pbx setup asterisk`, which makes one",
+            f"{config.path}: there is no {key}, and no file {secret_file}",
+            f"run `callrec-pbx setup {config.pbx}`, which makes one"
+            + (" (with --secure-event-socket)" if freeswitch else ""),
         )
         return
     if secret_file is not None and secret_file.exists() and secret_file.stat().st_mode & 0o007:
@@ -51,7 +55,7 @@ def check_disk(config: Config) -> Iterator[Finding]:
 def check_prompts(config: Config) -> Iterator[Finding]:
     """The prompts are whole, and those that the rules need are there."""
     folder = config.sounds_dir
-    remedy = "run `callrec-pbx setup asterisk`"
+    remedy = f"run `callrec-pbx setup {config.pbx}`"
     problems = verify(folder)
     if problems:
         shown = "; ".join(problems[:3]) + ("; ..." if len(problems) > 3 else "")  # noqa: PLR2004

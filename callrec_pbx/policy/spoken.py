@@ -34,7 +34,7 @@ class PromptCheck:
                 "prompts_missing",
                 "",
                 "there are no prompts, so that whatever needs an announcement is not recorded",
-                "install them with `callrec-pbx setup asterisk`",
+                "install them with `callrec-pbx setup asterisk`, or `setup freeswitch`",
             )
             return
         missing: dict[str, list[str]] = {}

@@ -98,9 +98,9 @@ class Patient:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def healthy() -> AsyncIterator[Patient]:
     """The PBX, set up as the manual says; nobody calls."""
-    bed = Bed()
+    bed = Bed(kind="asterisk")
     bed.prepare()
-    pbx = bed.pbx
+    pbx = bed.asterisk
     with (pbx.etc / "modules.conf").open("a") as modules:
         modules.write("load = func_config.so\n")
     toml = bed.dir / "callrec" / "callrec.toml"

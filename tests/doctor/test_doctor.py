@@ -342,7 +342,7 @@ async def test_trunks_that_nothing_is_like(patient: Patient) -> None:
 
 async def test_a_clock_that_is_wrong(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
-    monkeypatch.setattr("callrec_pbx.doctor.pbx.time.time", lambda: real() - 90)
+    monkeypatch.setattr("callrec_pbx.doctor.asterisk.pbx.time.time", lambda: real() - 90)
     assert "90" in (await patient.complaint("clock", Status.WARN)).seen
 
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import AsyncIterator, Sequence
 
 from callrec_pbx.config import Config
+from callrec_pbx.doctor.asterisk.probe import PbxProbe, file_lines, refusal
 from callrec_pbx.doctor.finding import Finding, fail, ok, warn
-from callrec_pbx.doctor.probe import PbxProbe, file_lines, refusal
 from callrec_pbx.setup.templates import wanted_events
 
 NOBODY = "callrec-doctor/none"

@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 
 from callrec_pbx.config import Config
 from callrec_pbx.doctor import access
-from callrec_pbx.doctor.ami import SETUP
+from callrec_pbx.doctor.asterisk.ami import SETUP
+from callrec_pbx.doctor.asterisk.probe import PbxProbe, file_lines, value
 from callrec_pbx.doctor.finding import Finding, fail, ok, warn
 from callrec_pbx.doctor.local import prompt_files
-from callrec_pbx.doctor.probe import PbxProbe, file_lines, value
 from callrec_pbx.pbx.errors import ActionFailedError
 from callrec_pbx.setup.asterisk import plan_setup
 from callrec_pbx.setup.errors import SetupError

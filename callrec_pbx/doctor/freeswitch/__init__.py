@@ -1,0 +1,1 @@
+"""The doctor at FreeSWITCH: what its event socket can tell."""
