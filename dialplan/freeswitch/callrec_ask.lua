@@ -22,16 +22,23 @@ end
 
 local function now() return string.format("%d", common.now_ms()) end
 
--- One round: the announcement, and some time to press a key after it.
+-- One round: the announcement, and some time to press a key after it. Who is only told cannot cut
+-- it short, and so get out of being recorded.
 local function round(session, asked, path)
+  local patience = PATIENCE_MS[asked.mode]
   pressed = ""
   asked.to = nil
   asked.from = now()
-  session:setInputCallback("callrec_on_digit", "")
+  if patience then
+    session:setInputCallback("callrec_on_digit", "")
+  end
   session:streamFile(path)
   asked.to = now()
-  local patience = PATIENCE_MS[asked.mode]
-  if patience and pressed == "" and session:ready() and asked.to - asked.from > MISSED_MS then
+  if not patience then
+    session:flushDigits()
+    return ""
+  end
+  if pressed == "" and session:ready() and asked.to - asked.from > MISSED_MS then
     session:sleep(patience)
   end
   session:unsetInputCallback()

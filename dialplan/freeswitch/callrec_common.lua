@@ -41,6 +41,12 @@ function M.filter(text, alphabet)
   return (tostring(text or ""):gsub("[^" .. alphabet .. "]", ""))
 end
 
+-- A channel's id, "" for one that could be read as something else: with the SIP profile's
+-- `inbound-use-callid-as-uuid` it is what the caller has chosen.
+function M.leg_id(text)
+  return (text or ""):match("^[0-9A-Za-z@._:%-]+$") or ""
+end
+
 -- An argument of the dialplan; `-` stands for an empty one.
 function M.argument(text)
   local value = M.filter(text, "0-9A-Za-z_+*.%-")
@@ -151,10 +157,15 @@ end
 
 -- `whose`: peer for the digits that are sent to this leg, self for those that come from it.
 local function bind(session, realm, whose)
+  local uuid = M.leg_id(session:get_uuid())
+  if uuid == "" then
+    M.log("warning", "no in-call keys: the caller has chosen the id of this channel")
+    return
+  end
   for _, key in ipairs(KEYS) do
     session:execute("bind_digit_action",
       string.format("%s,%s,api:luarun,%s/callrec_key.lua %s %s %s %s,%s,self",
-        realm, key[2], M.FOLDER, key[1], whose, session:get_uuid(), key[2], whose))
+        realm, key[2], M.FOLDER, key[1], whose, uuid, key[2], whose))
   end
 end
 
@@ -223,6 +234,9 @@ end
 -- Plays a file to one party, who goes on hearing the other. What comes after the recording's own
 -- tap in the list of a channel is in no recording.
 function M.whisper_to(uuid, path)
+  if uuid == "" then
+    return
+  end
   local start = uuid .. " start " .. path .. " 0 m"
   if api:execute("uuid_displace", start):sub(1, 4) == "-ERR" then
     api:execute("uuid_displace", uuid .. " stop " .. path)  -- it still plays, from a key before

@@ -80,7 +80,7 @@ local function see_to(leg)
 end
 
 common.run(function()
-  other = common.filter(common.var_of(uuid, "bridge_uuid"), "0-9A-Za-z%-")
+  other = common.leg_id(common.var_of(uuid, "bridge_uuid"))
   if whose == "peer" then
     uuid, other = other, uuid
   end

@@ -11,7 +11,7 @@ local MARGIN_MS = 1500  -- FreeSWITCH counts timeouts in whole seconds
 local function caller()
   for _, name in ipairs({"cc_member_session_uuid", "originating_leg_uuid", "originator",
     "ent_originate_aleg_uuid", "signal_bond"}) do
-    local uuid = common.filter(common.var(session, name), "0-9A-Za-z%-")
+    local uuid = common.leg_id(common.var(session, name))
     if common.exists(uuid) and common.var_of(uuid, "callrec_offer") ~= "" then
       return uuid
     end

@@ -18,7 +18,9 @@ HEARTBEAT = "callrec_heartbeat"
 UNAVAILABLE = "callrec_unavailable.lua"
 """The script that ends a call after a notice."""
 
-_LEG = re.compile(r"[0-9A-Za-z-]{1,64}")
+_LEG = re.compile(r"[0-9A-Za-z@._:-]{1,255}")
+"""Also what most callers have as their Call-ID: `inbound-use-callid-as-uuid` makes it the leg's."""
+
 _VALUE = re.compile(r"[^\x00-\x1f\x7f;'\"\\$`]*")
 _PATH = re.compile(r"/[^\x00-\x1f\x7f'\"\\$`{}\[\],;]*")
 

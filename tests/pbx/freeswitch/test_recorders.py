@@ -261,10 +261,15 @@ def test_a_path_with_a_blank() -> None:
     assert commands.record(CALLER, "stop", "/a b.wav") == f"uuid_record {CALLER} stop '/a b.wav'"
 
 
-@pytest.mark.parametrize("leg", ["", "a b", "a;b", "all\n", "x" * 65])
+@pytest.mark.parametrize("leg", ["", "a b", "a;b", "all\n", "x" * 256, "a'@b", "a\\@b"])
 def test_what_is_no_leg(leg: str) -> None:
     with pytest.raises(UnsafeValueError):
         commands.leg_id(leg)
+
+
+def test_a_call_id_as_a_leg() -> None:
+    """`inbound-use-callid-as-uuid` makes it the channel's id."""
+    assert commands.leg_id("84b4c76e66710@192.0.2.1:5060") == "84b4c76e66710@192.0.2.1:5060"
 
 
 @pytest.mark.parametrize("value", ["a;b", "a'b", 'a"b', "a\\b", "a\nb", "$x", " a", "a ", "a\0"])
