@@ -13,4 +13,4 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.databases", "tests.replay.keeping", "tests.calls.fixtures"]

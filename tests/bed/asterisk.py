@@ -1,16 +1,10 @@
 """One Asterisk process with folders of its own, in the private root or native."""
 
-# ruff: noqa: ASYNC109, ASYNC110, ASYNC240 - a process has no event for what is polled here
-
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import os
 import shlex
-import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -18,17 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bed.ami import Ami, AmiError
+from tests.bed.server import POLL_S, REPOSITORY, START_S, BedError, Server, free_port
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-START_S = 30.0
-"""Longest time from exec to fully booted."""
-
-STOP_S = 8.0
-"""Longest time for a graceful stop before the process is killed."""
-
-POLL_S = 0.05
-"""Interval of looking for a socket that appears, or a process that ends."""
+__all__ = ["POLL_S", "REPOSITORY", "AsteriskServer", "BedError", "free_port", "installation"]
 
 AMI_USER = "bed"
 AMI_SECRET = "bed-secret"
@@ -59,10 +45,6 @@ func_pjsip_endpoint func_rand func_sha1 func_sprintf func_strings func_sysinfo f
 func_uri func_uuid func_version func_volume func_periodic_hook func_scramble
 """.split()  # noqa: SIM905
 """What is loaded, as far as the installation has it; with all modules a start takes 5 s."""
-
-
-class BedError(Exception):
-    """The test bed itself cannot go on; the message says why and shows the log's tail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +89,6 @@ def installation() -> Installation:
     )
 
 
-def free_port(host: str, kind: socket.SocketKind) -> int:
-    """Return a port of `host` that nobody uses at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 # Run inside a mount namespace of its own, which ends with the process: nothing is left mounted.
 # $1 is the root, $2 the folder that must have the same path inside and outside. The deepest
 # folder on the way that the root has is empty (such as /tmp) in any usual place, and a tmpfs over
@@ -137,37 +111,33 @@ exec setpriv --pdeathsig KILL chroot "$root" "$@"
 """
 
 
-class AsteriskServer:
+class AsteriskServer(Server):
     """One Asterisk: its folders, its process, its AMI connection.
 
+    The folders have the same path inside and outside the root.
+
     Attributes:
-        name: Short name, also that of the folder.
-        base: The folder that holds all the others; same path inside and outside the root.
-        etc: Configuration (astetcdir).
         spool: Spool (astspooldir).
         data: Data (astdatadir); `data/sounds` is a real folder, what is in it are links.
-        log_file: The log.
         ami_port: Port of the manager on 127.0.0.1.
         ami: The bed's own connection to it while the server runs.
     """
 
     def __init__(self, name: str, bed_dir: Path) -> None:
-        self.name = name
+        super().__init__(name, bed_dir)
         self.where = installation()
-        self.bed_dir = bed_dir
-        self.base = bed_dir / name
-        self.etc = self.base / "etc"
         self.run = self.base / "run"
         self.spool = self.base / "spool"
         self.db = self.base / "db"
-        self.logs = self.base / "log"
         self.data = self.base / "data"
         self.keys = self.base / "keys"
-        self.log_file = self.logs / "full"
-        self.cli = self.base / "asterisk"
         self.ami_port = free_port("127.0.0.1", socket.SOCK_STREAM)
         self._ami: Ami | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def cli(self) -> Path:
+        """A script that runs `asterisk` for this one, such as with `-rx COMMAND`."""
+        return self.base / "asterisk"
 
     @property
     def ami(self) -> Ami:
@@ -180,21 +150,9 @@ class AsteriskServer:
             raise BedError(f"{self.name} is not running")
         return self._ami
 
-    @property
-    def pid(self) -> int:
-        """Process id of the running Asterisk.
-
-        Raises:
-            BedError: The server does not run.
-        """
-        if self._process is None or self._process.poll() is not None:
-            raise BedError(f"{self.name} is not running")
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is alive."""
-        return self._process is not None and self._process.poll() is None
+    def outside(self, path: Path) -> Path:
+        """Return where a path of this machine could also be seen, inside the PBX's own root."""
+        return self.where.outside(str(path))
 
     def write_config(self, files: dict[str, str]) -> None:
         """Write the folders, the general configuration, and these files into `etc`."""
@@ -258,57 +216,24 @@ class AsteriskServer:
             ),
         }
 
-    def _command(self, *arguments: str) -> list[str]:
-        asterisk = [self.where.program, "-C", f"{self.etc}/asterisk.conf", *arguments]
+    def _command(self) -> list[str]:
+        asterisk = [self.where.program, "-C", f"{self.etc}/asterisk.conf", "-f", "-g"]
         if self.where.root is None:
             return ["setpriv", "--pdeathsig", "KILL", *asterisk]
         enter = ["unshare", "--mount", "sh", "-c", _ENTER_ROOT, "enter-root"]
         return [*enter, str(self.where.root), str(self.bed_dir), *asterisk]
 
-    async def start(self) -> None:
-        """Start the process and return when Asterisk is fully booted.
-
-        Raises:
-            BedError: It ended, or was not ready in time.
-        """
-        if self.running:
-            return
-        # From this thread, not an executor's: the parent-death signal follows the thread.
-        with (self.logs / "console").open("ab") as console:
-            self._process = subprocess.Popen(  # noqa: ASYNC220
-                self._command("-f", "-g"),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=self.base,
-            )
-        try:
-            async with asyncio.timeout(START_S):
-                self._ami = await self._connect()
-        except TimeoutError:
-            self.kill()
-            raise BedError(
-                f"{self.name} was not ready within {START_S} s\n{self.log_tail()}"
-            ) from None
-        except BaseException:
-            self.kill()
-            raise
-        self._write_cli(self.pid)
-
-    async def _connect(self) -> Ami:
-        while True:
-            if not self.running:
-                raise BedError(f"{self.name} ended while it was starting\n{self.log_tail()}")
+    async def _connect(self) -> None:
+        while self._ami is None:
+            self._check_starting()
             try:
-                ami = await Ami.connect(self.ami_port, AMI_USER, AMI_SECRET)
+                self._ami = await Ami.connect(self.ami_port, AMI_USER, AMI_SECRET)
             except (OSError, AmiError):
                 await asyncio.sleep(POLL_S)
-                continue
-            await ami.wait_for(
-                lambda message: message.event == "FullyBooted", timeout=START_S, since=0
-            )
-            return ami
+        await self._ami.wait_for(
+            lambda message: message.event == "FullyBooted", timeout=START_S, since=0
+        )
+        self._write_cli(self.pid)
 
     def _write_cli(self, pid: int) -> None:
         asterisk = shlex.join([self.where.program, "-C", f"{self.etc}/asterisk.conf"])
@@ -320,87 +245,24 @@ class AsteriskServer:
         """Run a CLI command and return its output."""
         return await self.ami.command(command)
 
-    async def stop(self) -> None:
-        """Stop gracefully, after `STOP_S` by force; safe to repeat.
-
-        Raises:
-            BedError: It did not end by itself in time.
-        """
-        await self._disconnect()
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_S):
-                while self._process.poll() is None:
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            self.kill()
-            raise BedError(
-                f"{self.name} did not stop within {STOP_S} s\n{self.log_tail()}"
-            ) from None
-        finally:
-            self.kill()
-
     async def _disconnect(self) -> None:
         ami, self._ami = self._ami, None
         if ami is not None:
             await ami.close()
 
-    def kill(self) -> None:
-        """End the process at once (SIGKILL) and reap it; safe to repeat."""
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(timeout=5)
+    async def reload(self) -> None:
+        """Read the configuration again, as after an edit."""
+        await self.rx("core reload")
 
-    async def restart(self) -> None:
-        """Stop and start again, also after `kill`."""
-        await self.stop()
-        await self.start()
+    async def hang_up_all(self) -> None:
+        """Hang up every channel; nothing where the connection is lost."""
+        if not self.ami.closed:
+            await self.ami.action("Hangup", Channel="/.*/", check=False)
 
-    def has_open(self, path: Path) -> bool:
-        """Whether the process has this file open."""
-        try:
-            wanted = path.stat()
-        except FileNotFoundError:
-            return False
-        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                found = entry.stat()
-                if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-                    return True
-        return False
-
-    async def wait_closed(self, path: Path, timeout: float) -> None:
-        """Return when the process has closed this file.
-
-        Raises:
-            BedError: It is not there, or stays open.
-        """
-        try:
-            async with asyncio.timeout(timeout):
-                while not path.exists() or self.has_open(path):
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            state = "is still open" if path.exists() else "was not written"
-            raise BedError(f"{path} {state} after {timeout} s\n{self.log_tail()}") from None
-
-    def log_text(self) -> str:
-        """Return the whole log; empty when there is none yet."""
-        if not self.log_file.exists():
+    async def channels(self) -> str:
+        """Return the channels there are as text; empty for none, or a lost connection."""
+        if self.ami.closed:
             return ""
-        return self.log_file.read_text(encoding="utf-8", errors="replace")
-
-    def log_tail(self, lines: int = 60) -> str:
-        """Return the end of the log, and what the process printed, for a failure message."""
-        console = self.logs / "console"
-        said = console.read_text(errors="replace") if console.exists() else ""
-        both = [*said.splitlines()[-10:], *self.log_text().splitlines()[-lines:]]
-        return f"--- end of {self.name}'s log ---\n" + "\n".join(both)
-
-    def remove(self) -> None:
-        """Remove all its folders."""
-        shutil.rmtree(self.base, ignore_errors=True)
+        if (await self.rx("core show channels count")).startswith("0 active channels"):
+            return ""
+        return await self.rx("core show channels concise")

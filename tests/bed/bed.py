@@ -1,12 +1,13 @@
 """The test bed: the PBX under test and the far end, started and stopped together."""
 
+# ruff: noqa: ASYNC110 - a channel that goes has no event for each PBX
+
 from __future__ import annotations
 
 import asyncio
 import atexit
 import math
 import os
-import random
 import shutil
 import socket
 import struct
@@ -16,16 +17,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.bed import far, pbx_config
+from tests.bed import far, freeswitch_config, pbx_config
 from tests.bed.ami import Ami
-from tests.bed.asterisk import POLL_S, AsteriskServer, BedError, free_port
+from tests.bed.asterisk import AsteriskServer
+from tests.bed.esl import Esl
 from tests.bed.far import FarEnd
+from tests.bed.freeswitch import FreeSwitchServer
 from tests.bed.pbx_config import MOH_HZ, PBX_HOST, PHONES_HOST, TRUNK_HOST, PbxOptions, Ports
+from tests.bed.ports import claim
+from tests.bed.server import POLL_S, BedError, Server, free_port
 
 PREFIX = "callrec-bed-"
 
-RTP_PORTS = 1000
-"""RTP ports of each Asterisk: 250 legs at once."""
+PBX_VARIABLE = "CALLREC_TEST_PBX"
+"""Environment variable that names the PBX of a bed that says nothing itself."""
+
+RTP_PORTS = 400
+"""RTP ports of each side: 100 legs at once, and room for 27 beds on one machine."""
 
 QUIET_S = 5.0
 """Longest time until all channels are gone after everybody was hung up."""
@@ -39,48 +47,91 @@ class Bed:
 
     Attributes:
         dir: The folder of everything; same path inside and outside Asterisk's root.
-        pbx: The PBX's Asterisk.
+        kind: Which PBX is under test: `asterisk` or `freeswitch`.
+        pbx: The PBX under test; see also `asterisk` and `freeswitch`.
         far: The far end.
         ports: The UDP ports.
     """
 
-    def __init__(self, options: PbxOptions | None = None) -> None:
+    def __init__(self, options: PbxOptions | None = None, kind: str | None = None) -> None:
         self.options = options or PbxOptions()
+        self.kind = kind or os.environ.get(PBX_VARIABLE) or "asterisk"
+        if self.kind not in {"asterisk", "freeswitch"}:
+            raise BedError(f"{PBX_VARIABLE} is {self.kind!r}: set it to asterisk or freeswitch")
         remove_stale()
         self.dir = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         atexit.register(self._remove)
         self.dir.chmod(0o755)
-        first = random.randrange(10000, 32000 - 2 * RTP_PORTS, 2)
+        self._rtp = claim(2 * RTP_PORTS)
+        first = self._rtp.first
         middle = first + RTP_PORTS
+        port = free_port(PBX_HOST, socket.SOCK_DGRAM)
         self.ports = Ports(
-            pbx=free_port(PBX_HOST, socket.SOCK_DGRAM),
+            pbx=port,
+            pbx_trunk=port if self.kind == "asterisk" else free_port(PBX_HOST, socket.SOCK_DGRAM),
             phones=free_port(PHONES_HOST, socket.SOCK_DGRAM),
             trunk=free_port(TRUNK_HOST, socket.SOCK_DGRAM),
             pbx_rtp=(first, middle - 1),
             far_rtp=(middle, middle + RTP_PORTS - 1),
         )
-        self.pbx = AsteriskServer("pbx", self.dir)
+        self.pbx: Server = (
+            AsteriskServer("pbx", self.dir)
+            if self.kind == "asterisk"
+            else FreeSwitchServer("pbx", self.dir)
+        )
         self.far = FarEnd(AsteriskServer("far", self.dir), self.ports)
         self._prepared = False
 
     @property
+    def asterisk(self) -> AsteriskServer:
+        """The PBX under test.
+
+        Raises:
+            BedError: It is not an Asterisk.
+        """
+        if not isinstance(self.pbx, AsteriskServer):
+            raise BedError("the PBX of this bed is not an Asterisk")
+        return self.pbx
+
+    @property
+    def freeswitch(self) -> FreeSwitchServer:
+        """The PBX under test.
+
+        Raises:
+            BedError: It is not a FreeSWITCH.
+        """
+        if not isinstance(self.pbx, FreeSwitchServer):
+            raise BedError("the PBX of this bed is not a FreeSWITCH")
+        return self.pbx
+
+    @property
     def pbx_ami(self) -> Ami:
-        """The bed's AMI connection to the PBX."""
-        return self.pbx.ami
+        """The bed's AMI connection to the PBX, an Asterisk."""
+        return self.asterisk.ami
+
+    @property
+    def esl(self) -> Esl:
+        """The bed's event socket to the PBX, a FreeSWITCH."""
+        return self.freeswitch.esl
 
     def prepare(self) -> None:
         """Write the configuration of both; nothing runs yet."""
         if self._prepared:
             return
-        moh = self.pbx.data / "bed-moh"
-        self.pbx.write_config(pbx_config.config_files(self.options, self.ports, str(moh)))
+        if isinstance(self.pbx, AsteriskServer):
+            moh = self.pbx.data / "bed-moh"
+            files = pbx_config.config_files(self.options, self.ports, str(moh))
+        else:
+            moh = self.freeswitch.sounds / "bed-moh"
+            files = freeswitch_config.config_files(self.options, self.ports, str(moh))
+        self.pbx.write_config(files)
         self.far.server.write_config(far.config_files(self.ports, self.options.codecs))
         moh.mkdir(exist_ok=True)
         write_tone(moh / "music.wav", MOH_HZ, 10_000)
         self._prepared = True
 
     async def start(self) -> None:
-        """Start both Asterisks and return when calls can be made."""
+        """Start both sides and return when calls can be made."""
         self.prepare()
         await asyncio.gather(self.pbx.start(), self.far.start())
 
@@ -102,6 +153,7 @@ class Bed:
     def _remove(self) -> None:
         self.pbx.kill()
         self.far.server.kill()
+        self._rtp.release()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     async def __aenter__(self) -> Self:
@@ -126,7 +178,7 @@ class Bed:
 
     async def reload(self) -> None:
         """Have the PBX read its configuration again, as after an edit."""
-        await self.pbx.rx("core reload")
+        await self.pbx.reload()
 
     async def quiet(self) -> None:
         """Hang up whatever is left, and return when no channel is left on either side.
@@ -136,23 +188,19 @@ class Bed:
         """
         servers = [server for server in (self.far.server, self.pbx) if server.running]
         for server in servers:
-            if not server.ami.closed:
-                await server.ami.action("Hangup", Channel="/.*/", check=False)
+            await server.hang_up_all()
         self.far.forget_ringing()
         for server in servers:
-            if not server.ami.closed:
-                await _no_channels(server)
+            await _no_channels(server)
 
 
-async def _no_channels(server: AsteriskServer) -> None:
+async def _no_channels(server: Server) -> None:
     try:
         async with asyncio.timeout(QUIET_S):
-            while True:
-                if (await server.rx("core show channels count")).startswith("0 active channels"):
-                    return
+            while await server.channels():
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
-        left = await server.rx("core show channels concise")
+        left = await server.channels()
         raise BedError(f"channels left on {server.name}:\n{left}\n{server.log_tail()}") from None
 
 

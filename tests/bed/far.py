@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from tests.bed.ami import Ami, AmiError, Message, event
 from tests.bed.asterisk import AMI_SECRET, AMI_USER, AsteriskServer, BedError
-from tests.bed.pbx_config import LINES, PBX_HOST, PHONES_HOST, TRUNK_HOST, Ports
+from tests.bed.pbx_config import LINES, PBX_HOST, PHONES_HOST, TRUNK_HOST, Ports, password
 
 DIGIT_MS = 100
 """Length of a pressed key, in ms."""
@@ -87,7 +87,11 @@ def config_files(ports: Ports, codecs: str) -> dict[str, str]:
         f"[outside]\n{common}transport = outside\n"
     )
     for line in LINES:
-        pjsip += f"\n[line{line}]\n{common}transport = phones\nfrom_user = {line}\n"
+        pjsip += (
+            f"\n[line{line}]\n{common}transport = phones\nfrom_user = {line}\n"
+            f"outbound_auth = line{line}\n\n[line{line}]\ntype = auth\n"
+            f"username = {line}\npassword = {password(line)}\n"
+        )
     return {
         "pjsip.conf": pjsip,
         "extensions.conf": _EXTENSIONS,
@@ -221,7 +225,10 @@ class Phone:
 
     async def blind_transfer(self, extension: str) -> str:
         """Transfer the other side to `extension` by REFER; return the transfer status."""
-        return await self._refer(self.far.uri(extension))
+        return await self._refer(self._uri(extension))
+
+    def _uri(self, extension: str) -> str:
+        return self.far.uri(extension, outside=self.channel.startswith("PJSIP/outside-"))
 
     async def attended_transfer(self, consultation: Phone) -> str:
         """Join the other sides of this call and of `consultation` by REFER with Replaces."""
@@ -232,7 +239,7 @@ class Phone:
         target = await ask(consultation.channel, "CHANNEL(pjsip,remote_uri)")
         user = target.partition("sip:")[2].partition("@")[0]
         replaces = quote(f"{call_id};to-tag={remote};from-tag={local}", safe="")
-        return await self._refer(f"<{self.far.uri(user)}?Replaces={replaces}>")
+        return await self._refer(f"<{self._uri(user)}?Replaces={replaces}>")
 
     async def _refer(self, target: str) -> str:
         await self.far.ami.action(
@@ -307,10 +314,10 @@ class FarEnd:
             await self._keys.close()
         await self.server.stop()
 
-    def uri(self, extension: str) -> str:
-        """Return the SIP URI of an extension on the PBX."""
+    def uri(self, extension: str, outside: bool = False) -> str:
+        """Return the SIP URI of an extension on the PBX, for a phone or for one outside."""
         user = quote(extension.encode("utf-8", "surrogateescape"), safe="+*#")
-        return f"sip:{user}@{PBX_HOST}:{self.ports.pbx}"
+        return f"sip:{user}@{PBX_HOST}:{self.ports.pbx_trunk if outside else self.ports.pbx}"
 
     async def channel_value(self, channel: str, expression: str) -> str:
         """Return a channel's variable or function."""
@@ -361,7 +368,7 @@ class FarEnd:
                 ami,
                 ami.action(
                     "Originate",
-                    Channel=f"PJSIP/{endpoint}/{self.uri(to)}",
+                    Channel=f"PJSIP/{endpoint}/{self.uri(to, outside=endpoint == 'outside')}",
                     ChannelId=uniqueid,
                     Context="far",
                     Exten=f"up{tone_hz:02}",

@@ -28,6 +28,11 @@ exten => _[12]3XX,1,NoOp(the menu has accepted (1) or declined (2) for ${EXTEN:1
 """What an administrator with voicemail and a menu of his own has for callers from outside."""
 
 
+def password(line: str) -> str:
+    """Return the digest password of that line's phone."""
+    return f"secret-of-{line}"
+
+
 @dataclass(frozen=True, slots=True)
 class PbxOptions:
     """What can be chosen about the PBX.
@@ -53,9 +58,13 @@ class PbxOptions:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The bed's UDP ports: SIP on the three loopback hosts, and first and last of the RTP."""
+    """The bed's UDP ports: SIP on the three loopback hosts, and first and last of the RTP.
+
+    The PBX has one for the phones and one for the trunk, the same one on Asterisk.
+    """
 
     pbx: int
+    pbx_trunk: int
     phones: int
     trunk: int
     pbx_rtp: tuple[int, int]

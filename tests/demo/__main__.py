@@ -1,6 +1,7 @@
 """`python -m tests.demo`: places two real calls and shows what came of them.
 
-Exit status 0 when everything that should happen did, 1 when something did not, 130 after Ctrl-C.
+Exit status 0 when everything that should happen did, 1 when something did not, 2 where there is
+no such PBX, 130 after Ctrl-C.
 """
 
 # ruff: noqa: ASYNC240 - nothing else waits when files are looked at here
@@ -21,12 +22,14 @@ from rich.table import Table
 from rich.text import Text
 
 from callrec_pbx.domain.facts import CallFacts, RecordingFacts
-from tests.asterisk.listener import ListenerError
 from tests.bed.ami import AmiError
-from tests.bed.asterisk import REPOSITORY, BedError
+from tests.bed.esl import EslError
+from tests.bed.freeswitch import installation
+from tests.bed.server import REPOSITORY, BedError
+from tests.calls.listener import ListenerError
 from tests.demo import calls, checks, stay
 from tests.demo.checks import Check
-from tests.demo.house import House
+from tests.demo.house import KINDS, House
 from tests.demo.screen import WIDTH, Screen
 
 OUTPUT = REPOSITORY / "demo-output"
@@ -36,11 +39,12 @@ class DemoError(Exception):
     """Something that should have happened did not; the checks above say what."""
 
 
-async def demonstrate(screen: Screen, output: Path, picture: Path | None) -> None:
+async def demonstrate(screen: Screen, pbx: str, output: Path, picture: Path | None) -> None:
     """Place both calls and show what came of them.
 
     Args:
         screen: Where to show it.
+        pbx: Which PBX, `asterisk` or `freeswitch`.
         output: Folder for the audio and the sidecar of call (a).
         picture: SVG file to draw what was shown to, all but the sidecar.
 
@@ -48,7 +52,7 @@ async def demonstrate(screen: Screen, output: Path, picture: Path | None) -> Non
         DemoError: Something that should have happened did not.
     """
     screen.chapter("A PBX, and callrec-pbx beside it")
-    async with House(screen) as house:
+    async with House(screen, pbx) as house:
         screen.chapter("Call (a): the caller stays on, the agent pauses")
         a = await calls.stays_on(house)
         screen.chapter("Call (b): the caller does not want to be recorded")
@@ -67,7 +71,7 @@ async def demonstrate(screen: Screen, output: Path, picture: Path | None) -> Non
             screen.happened("$", f"callrec-pbx {' '.join(command)}")
             screen.output(listener.cli(*command))
         if picture:
-            screen.save(picture, "make demo")
+            screen.save(picture, "make demo" if pbx == "asterisk" else f"make demo PBX={pbx}")
         screen.chapter("Why call (a) was recorded")
         (recording,) = _of(recordings, call_a)
         screen.output(listener.cli("recordings", "show", recording.recording_id))
@@ -122,6 +126,7 @@ def _keep(house: House, recordings: list[RecordingFacts], output: Path) -> list[
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
+    parser.add_argument("--pbx", choices=KINDS, default="asterisk", help="which PBX to use")
     parser.add_argument("--stay", action="store_true", help="keep everything running until Ctrl-C")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder for the audio")
     parser.add_argument("--picture", type=Path, help="SVG file to draw what was shown to")
@@ -134,14 +139,20 @@ async def _run(arguments: argparse.Namespace, screen: Screen) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     if arguments.stay:
-        await stay.stay(screen)
+        await stay.stay(screen, arguments.pbx)
     else:
-        await demonstrate(screen, arguments.output.resolve(), arguments.picture)
+        await demonstrate(screen, arguments.pbx, arguments.output.resolve(), arguments.picture)
 
 
 def main() -> int:
     """Run the demonstration and return the exit status."""
     arguments = _arguments()
+    if arguments.pbx == "freeswitch":
+        try:
+            installation()
+        except BedError as error:
+            print(error, file=sys.stderr)
+            return 2
     os.environ["COLUMNS"] = str(WIDTH)  # for the commands whose output is shown
     screen = Screen()
     try:
@@ -149,7 +160,7 @@ def main() -> int:
     except asyncio.CancelledError:
         screen.output("stopped")
         return 0 if arguments.stay else 130
-    except (DemoError, ListenerError, BedError, AmiError) as error:
+    except (DemoError, ListenerError, BedError, AmiError, EslError) as error:
         log = arguments.output / "failure.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("\n".join([str(error), *getattr(error, "__notes__", [])]))

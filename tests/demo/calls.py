@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bed.ami import event
 from tests.bed.far import Phone
+from tests.calls.pbx import What
 from tests.demo.house import House
 
 CALLER_HZ = 440
@@ -92,8 +92,7 @@ async def _call(house: House, number: str, name: str, file: str) -> Phone:
 
 
 async def _answer(house: House, agent: Phone, file: str) -> None:
-    pbx = house.bed.pbx_ami
     await agent.hear(house.bed.dir / file)
-    mark = pbx.mark()
+    mark = house.calls.mark()
     await agent.answer(AGENT_HZ)
-    await pbx.wait_for(event("BridgeEnter", BridgeNumChannels="2"), 15, since=mark)
+    await house.listener.told(What.JOINED, mark, count=2)

@@ -7,26 +7,65 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.asterisk.listener import Listener
-from tests.bed.bed import Bed
-from tests.bed.pbx_config import PbxOptions
+from tests.calls.listener import Listener
+from tests.calls.on_asterisk import AsteriskHouse
+from tests.calls.on_freeswitch import FreeSwitchHouse
 from tests.demo.screen import Screen
 
 LANGUAGE = "en"
 
-SECTIONS = """\
-pbx = "asterisk"
-
-[asterisk]
-port = {port}
+ASTERISK = """\
+port = {pbx.ami_port}
 trunks = ["trunk"]
-config_dir = "{etc}"
-data_dir = "{data}"
+config_dir = "{pbx.etc}"
+data_dir = "{pbx.data}"
+"""
 
+FREESWITCH = """\
+port = {pbx.esl_port}
+trunks = ["trunk", "external"]
+config_dir = "{pbx.etc}"
+scripts_dir = "{pbx.scripts}"
+sounds_dir = "{pbx.sounds}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What differs from PBX to PBX.
+
+    Attributes:
+        house: The PBX and its far end.
+        section: Its section of the configuration.
+        version: Arguments of its command line that show its version.
+        console: Arguments of its command line that open its console.
+        program: The option by which `setup` is told of the command line.
+        protocol: What the listener speaks with it.
+    """
+
+    house: type[AsteriskHouse | FreeSwitchHouse]
+    section: str
+    version: tuple[str, ...]
+    console: str
+    program: str
+    protocol: str
+
+
+KINDS = {
+    "asterisk": Kind(AsteriskHouse, ASTERISK, ("-V",), " -rvvv", "--asterisk", "AMI"),
+    "freeswitch": Kind(FreeSwitchHouse, FREESWITCH, ("-x", "version"), "", "--fs-cli", "ESL"),
+}
+
+SECTIONS = """\
+pbx = "{name}"
+
+[{name}]
+{pbx}
 [recordings]
 directory = "{recordings}"
 min_free_mb = 1
@@ -61,14 +100,20 @@ class House:
     Use as an async context manager; nothing of it is left afterwards.
 
     Attributes:
-        bed: The PBX and its far end.
+        name: The PBX's name in the configuration.
+        kind: What is so with this PBX alone.
+        calls: The PBX and its far end, as the scenarios know them.
+        bed: The same as a bed.
         listener: callrec-pbx.
     """
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, pbx: str = "asterisk") -> None:
         self.screen = screen
-        self.bed = Bed(PbxOptions(callrec=True))
-        self.listener = Listener(self.bed, self.bed.dir / "callrec")
+        self.name = pbx
+        self.kind = KINDS[pbx]
+        self.calls = self.kind.house()
+        self.bed = self.calls.bed
+        self.listener = Listener(self.calls, self.calls.dir / "callrec")
 
     async def __aenter__(self) -> Self:
         """Start and install; whatever goes wrong, nothing stays behind."""
@@ -91,12 +136,13 @@ class House:
 
     async def _start(self) -> None:
         screen, pbx, cli = self.screen, self.bed.pbx, self.listener.cli
-        with screen.step("start a PBX, and a second Asterisk as the far end") as note:
+        with screen.step("start a PBX, and an Asterisk as the far end") as note:
             await self.bed.start()
-            note(subprocess.check_output([pbx.cli, "-V"], text=True).strip())
+            said = subprocess.check_output([pbx.cli, *self.kind.version], text=True)
+            note(said.partition("+git")[0].strip())
         self._configure()
-        with screen.step("callrec-pbx setup asterisk --yes --reload") as note:
-            setup = ("setup", "asterisk", "--yes", "--reload", "--asterisk", str(pbx.cli))
+        with screen.step(f"callrec-pbx setup {self.name} --yes --reload") as note:
+            setup = ("setup", self.name, "--yes", "--reload", self.kind.program, str(pbx.cli))
             actions = [change["action"] for change in json.loads(cli(*setup, "--json"))["changes"]]
             made, changed = actions.count("create"), actions.count("change")
             note(f"{made} files put in place, {changed} of the PBX's own changed")
@@ -127,13 +173,12 @@ class House:
             self.report = cli("doctor")
 
     def _configure(self) -> None:
-        pbx, listener = self.bed.pbx, self.listener
+        listener = self.listener
         listener.folder.mkdir()
         listener.config.write_text(
             SECTIONS.format(
-                port=pbx.ami_port,
-                etc=pbx.etc,
-                data=pbx.data,
+                name=self.name,
+                pbx=self.kind.section.format(pbx=self.bed.pbx),
                 recordings=listener.recordings,
                 catalogue=listener.catalogue,
             )
@@ -147,7 +192,7 @@ class House:
 
     def prompt(self, name: str) -> Path:
         """Return the audio of a prompt as the PBX plays it."""
-        return self.bed.pbx.data / "sounds" / "callrec" / LANGUAGE / f"{name}.wav"
+        return self.calls.sounds / LANGUAGE / f"{name}.wav"
 
     def command(self, *arguments: str) -> str:
         """Return the command line that runs a command of ours against this house."""

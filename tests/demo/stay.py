@@ -12,7 +12,7 @@ from tests.demo.house import House
 from tests.demo.screen import Screen
 
 HELP = """\
-The PBX listens for SIP on 127.0.0.1:{sip} (UDP) and for AMI on 127.0.0.1:{ami}.
+The PBX listens for SIP on 127.0.0.1:{sip} (UDP) and for {protocol} on 127.0.0.1:{port}.
 Its phones answer by themselves. In another terminal:
 
   {call}
@@ -21,7 +21,7 @@ Its phones answer by themselves. In another terminal:
       everybody hangs up
   {list}
   {account}
-  {pbx} -rvvv
+  {console}
       the PBX's console
 
   configuration  {config}
@@ -30,24 +30,25 @@ Its phones answer by themselves. In another terminal:
 """
 
 
-async def stay(screen: Screen) -> None:
+async def stay(screen: Screen, pbx: str) -> None:
     """Start everything, say how to use it, and wait to be cancelled."""
     screen.chapter("A PBX, and callrec-pbx beside it")
-    async with House(screen) as house:
+    async with House(screen, pbx) as house:
         bed, listener = house.bed, house.listener
         await bed.far.answer_by_itself(calls.AGENT_HZ)
-        target = f"PJSIP/outside/{bed.far.uri(calls.LINE)}"
+        target = f"PJSIP/outside/{bed.far.uri(calls.LINE, outside=True)}"
         originate = f"channel originate {target} extension up{calls.CALLER_HZ}@far"
         screen.chapter("How to use it")
         screen.output(
             HELP.format(
                 sip=bed.ports.pbx,
-                ami=bed.pbx.ami_port,
+                protocol=house.kind.protocol,
+                port=house.calls.control_port,
                 call=shlex.join([str(bed.far.server.cli), "-rx", originate]),
                 hang_up=shlex.join([str(bed.far.server.cli), "-rx", "channel request hangup all"]),
                 list=house.command("recordings", "list"),
                 account=house.command("account"),
-                pbx=bed.pbx.cli,
+                console=f"{bed.pbx.cli}{house.kind.console}",
                 config=listener.config,
                 recordings=listener.recordings,
                 log=listener.log,

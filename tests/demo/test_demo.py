@@ -14,17 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.bed.asterisk import REPOSITORY
 from tests.bed.bed import PREFIX
+from tests.bed.server import REPOSITORY
 
 pytestmark = pytest.mark.asterisk
 
 LONGEST_S = 120
 
 
-async def start(output: Path, **environment: str) -> asyncio.subprocess.Process:
+async def start(
+    output: Path, pbx: str = "asterisk", **environment: str
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.demo", "--output", output),
+        *(sys.executable, "-m", "tests.demo", "--pbx", pbx, "--output", output),
         cwd=REPOSITORY,
         env={**os.environ, **environment},
         stdin=asyncio.subprocess.DEVNULL,
@@ -71,3 +73,11 @@ async def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert "stop everything" in await end(process)
     assert process.returncode == 130
+
+
+async def test_without_freeswitch_one_line_says_what_to_install(tmp_path: Path) -> None:
+    nowhere = {"FREESWITCH_PREFIX": str(tmp_path), "PATH": "/nonexistent"}
+    process = await start(tmp_path, "freeswitch", **nowhere)
+    said = await end(process)
+    assert process.returncode == 2
+    assert re.fullmatch(r"no FreeSWITCH in .*: install FreeSWITCH .*\n", said)
