@@ -25,13 +25,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.asterisk.conftest import install
-from tests.asterisk.listener import Listener, ListenerError
-from tests.asterisk.rules import everything
-from tests.asterisk.scene import new_listener
 from tests.bed import sipp
 from tests.bed.bed import Bed
-from tests.bed.pbx_config import PbxOptions
+from tests.calls.listener import Listener, ListenerError, install
+from tests.calls.on_asterisk import AsteriskHouse
+from tests.calls.rules import everything
+from tests.calls.scene import new_listener
 
 FOLDER = "bench"
 TALK_MS = 3000
@@ -122,9 +121,10 @@ class Ear(threading.Thread):
         return found
 
 
-def prepare(bed: Bed, folder: Path) -> None:
+def prepare(house: AsteriskHouse, folder: Path) -> None:
     """Add the three ways, the AGI module and a manager user to the bed's configuration."""
-    install(bed)
+    install(house)
+    bed = house.bed
     folder.mkdir(mode=0o777)
     script = folder / "record.agi"
     script.write_text(AGI.replace("FOLDER", str(folder)))
@@ -148,7 +148,7 @@ async def measure(bed: Bed, listener: Listener, way: str, rate: float, seconds: 
     """Place calls at that rate for so long, and count what came of them."""
     folder = bed.dir / FOLDER
     before = len(listener.recording_facts())
-    ear = Ear(bed.pbx.ami_port)
+    ear = Ear(bed.asterisk.ami_port)
     calls = max(1, round(rate * seconds))
     load = await sipp.run(
         "caller", WAYS[way], bed.ports.pbx, folder / "sipp", calls=calls, rate=rate, talk_ms=TALK_MS
@@ -194,12 +194,12 @@ def line(way: str, rate: float, found: Figures) -> str:
 
 async def bench(rates: list[float], seconds: int) -> bool:
     """Measure everything; return whether all accounts balance."""
-    bed = Bed(PbxOptions(callrec=True))
-    prepare(bed, bed.dir / FOLDER)
+    house = AsteriskHouse()
+    prepare(house, house.dir / FOLDER)
     balanced = True
-    async with bed:
-        await bed.far.answer_by_itself(1000)
-        listener = new_listener(bed)
+    async with house:
+        await house.far.answer_by_itself(1000)
+        listener = new_listener(house)
         listener.configure(everything(whisper=False))
         listener.cli("migrate")
         await listener.up()
@@ -209,7 +209,7 @@ async def bench(rates: list[float], seconds: int) -> bool:
                   f"{'calls':>6}{'files':>6}{'rows':>6}")  # fmt: skip
             for rate in rates:
                 for way in WAYS:
-                    found = await measure(bed, listener, way, rate, seconds)
+                    found = await measure(house.bed, listener, way, rate, seconds)
                     print(line(way, rate, found), flush=True)
                     balanced = balanced and found.balanced
         finally:

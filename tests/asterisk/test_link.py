@@ -78,7 +78,7 @@ async def linked(bed: Bed, heard: Heard | None = None) -> AsyncIterator[tuple[As
     links: list[AmiLink] = []
 
     def make(take: Callable[[list[Message]], None]) -> AmiLink:
-        links.append(AmiLink(PBX_HOST, bed.pbx.ami_port, "callrec", SECRET, on_messages=take))
+        links.append(AmiLink(PBX_HOST, bed.asterisk.ami_port, "callrec", SECRET, on_messages=take))
         return links[0]
 
     asterisk = Asterisk(make, ("trunk",), (heard if heard is not None else Heard()).take)
@@ -99,7 +99,7 @@ async def test_login(calm_bed: Bed) -> None:
 
 
 async def test_a_wrong_secret(calm_bed: Bed) -> None:
-    link = AmiLink(PBX_HOST, calm_bed.pbx.ami_port, "callrec", "wrong")
+    link = AmiLink(PBX_HOST, calm_bed.asterisk.ami_port, "callrec", "wrong")
     with pytest.raises(LoginRefusedError, match="Authentication failed"):
         await link.connect()
     await link.wait_lost()

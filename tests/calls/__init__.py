@@ -1,0 +1,1 @@
+"""Call scenarios, the same for every PBX."""
