@@ -13,7 +13,11 @@ from callrec_pbx.domain.words import Outcome, RecordingState
 from callrec_pbx.storage.serial import CallSidecar, Tombstone, time_to_text
 from callrec_pbx.storage.store import RecordingStore
 from tests.catalogue.cli import Commands, configured
+from tests.databases import only_sqlite
 from tests.storage.samples import START, a_call, a_recording, an_id
+
+pytestmark = only_sqlite  # the SQL is that of tests that run in both
+
 
 S = RecordingState
 HOSTILE = "\x1b[31m[bold]\u202e\r\nx"

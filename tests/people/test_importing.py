@@ -16,7 +16,11 @@ from callrec_pbx.people.profiles import switch_profile
 from callrec_pbx.people.table import columns, write_table
 from callrec_pbx.people.versions import current_version, versions
 from callrec_pbx.policy.people import changing, import_table
+from tests.databases import only_sqlite
 from tests.people.house import ANNA, D, build, everything, raw
+
+pytestmark = only_sqlite  # the SQL is that of tests that run in both
+
 
 USERS = """\
 email,name,department,recording

@@ -6,6 +6,10 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.catalogue.cli import Commands, configured
+from tests.databases import only_sqlite
+
+pytestmark = only_sqlite  # the SQL is that of tests that run in both
+
 
 POLICY = """
 [[rule]]

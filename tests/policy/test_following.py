@@ -25,8 +25,12 @@ from callrec_pbx.policy.errors import PolicyChangedError, PolicyFileError
 from callrec_pbx.policy.people import changing, import_table
 from callrec_pbx.policy.references import Known, resolve
 from callrec_pbx.policy.toml_text import to_toml
+from tests.databases import only_sqlite
 from tests.people.house import everything
 from tests.policy.house import furnish, people
+
+pytestmark = only_sqlite  # the SQL is that of tests that run in both
+
 
 E = Entity
 D = "default"
