@@ -29,7 +29,9 @@ RECORD = {
     # Else the last half second before a pause is over would be written (seen in one-way calls).
     "RECORD_PRE_BUFFER_FRAMES": "1",
     "enable_file_write_buffering": "false",
-    "RECORD_USE_THREAD": "true",
+    # Else the thread that writes holds its leg in FreeSWITCH for ever, when that hangs up in the
+    # instant of the start (seen on 1.11.1: switch_ivr_async.c `recording_thread`).
+    "RECORD_USE_THREAD": "false",
     "RECORD_HANGUP_ON_ERROR": "false",
     "RECORD_APPEND": "false",
     "RECORD_ANSWER_REQ": "false",
@@ -47,8 +49,8 @@ RECORD = {
 """How a file is written, whatever the administrator has set on the channel for his own recordings.
 
 What stands in the braces wins over a channel's variable; a negative time or threshold, and a rate
-that is none, count as not set. Short files are kept, what is written is on the disk at once (in a
-thread of its own, so that a slow disk is not heard), and no error ends a call.
+that is none, count as not set. Short files are kept, what is written is on the disk at once, and no
+error ends a call.
 
 Source: FreeSWITCH 1.11.1, switch_ivr_async.c `switch_ivr_record_session_event`.
 """

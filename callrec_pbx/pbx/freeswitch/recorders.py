@@ -86,8 +86,17 @@ class Recorders:
         running = Running(recording.recording_id, path, reminder_s)
         self._running[leg] = running
         await self._api(commands.tag(leg, recording.recording_id, path, reminder_s))
-        await self._api(command)
+        await self._begin(leg, command)
         await self._begin_tone(leg, running, at_once=True)
+
+    async def _begin(self, leg: str, command: str) -> None:
+        """What FreeSWITCH says of a leg that is hanging up does not say so: it is asked."""
+        try:
+            await self._api(command)
+        except ActionFailedError as error:
+            if await self._api(f"uuid_exists {leg}") == "false":
+                raise ActionFailedError(f"no such channel: {error}") from None
+            raise
 
     async def pause(self, recording: RecordingFacts) -> None:
         """Write silence, and remind of nothing, until resumed."""

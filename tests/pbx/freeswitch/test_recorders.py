@@ -42,6 +42,18 @@ async def test_a_recording_is_told_of_on_the_leg_first() -> None:
     assert settings == {**commands.RECORD, "RECORD_STEREO": "false"}
 
 
+@pytest.mark.parametrize(("there", "word"), [("false", "no such channel"), ("true", "-err cannot")])
+async def test_a_start_that_is_refused_as_the_leg_hangs_up(there: str, word: str) -> None:
+    """Then the leg is gone, and FreeSWITCH has refused nothing."""
+    pbx = Pbx()
+    pbx.answers[f"uuid_record {AGENT} start"] = ActionFailedError("-ERR Cannot record session!")
+    pbx.answers[f"uuid_exists {AGENT}"] = there
+    async with connected(pbx) as found:
+        with pytest.raises(ActionFailedError) as error:
+            await found.adapter.start(facts(), FILE, 0)
+    assert str(error.value).lower().startswith(word)
+
+
 async def test_stereo() -> None:
     pbx = Pbx()
     async with connected(pbx) as found:
