@@ -433,7 +433,8 @@ def test_what_cannot_be_read_is_not_logged(name: str, header: str, text: str) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "missing"), [(name, header) for name, all_ in NEEDED.items() for header in all_]
+    ("name", "missing"),
+    [(name, header) for name, all_ in NEEDED.items() for header in sorted(all_)],
 )
 def test_a_missing_header_is_named(name: str, missing: str) -> None:
     taken = sample(name)
