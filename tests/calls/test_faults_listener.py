@@ -376,6 +376,7 @@ async def test_killed_between_start_and_its_confirmation(listener: Listener, pro
     await listener.recording("recording")
     await chat()
     await talk.end()
+    await the_call(listener)  # what it has to know of the end comes by the proxy
     recording = await the_recording(listener)
     assert len(starts(listener, mark)) == 1
     assert tone_ms(listener, recording, CALLER) > 300
