@@ -63,8 +63,9 @@ UNPLAYABLE = frozenset(
     }
 )
 """Tests, and files of tests, in which something else than FreeSWITCH decides what the listener
-does: it is stopped (SIGSTOP) or killed in the middle of something, cannot write, takes a new policy
-or prompt after a while, or does something in the same instant."""
+does: it is stopped (SIGSTOP) or killed in the middle of something, cannot write, or takes a new
+policy or prompt after a while. Of `hung_up_in_the_instant_of_the_answer` one recording ends by the
+listener's own clock when it is played, which is not understood yet."""
 
 _SECRET = re.compile(r"^(password|port) = .*$", re.MULTILINE)
 
