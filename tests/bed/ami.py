@@ -9,32 +9,20 @@ import contextlib
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+
+from tests.bed.event_log import ControlError, EventLog, Received
 
 ACTION_S = 5.0
 """Longest time an action may take before the test fails."""
 
-TOLD_EVENTS = 15
-"""How many of the latest events a timeout message shows."""
 
-
-class AmiError(Exception):
+class AmiError(ControlError):
     """Asterisk refused an action, or an awaited event did not come; the message says which."""
 
 
-class Message(dict[str, str]):
-    """One AMI message: the last value of each header, lines of command output joined.
-
-    Attributes:
-        at: Time of arrival on the monotonic clock, in seconds.
-    """
-
-    def __init__(self, headers: Mapping[str, str], at: float) -> None:
-        super().__init__(headers)
-        self.at = at
-
-    def __missing__(self, key: str) -> str:
-        return ""
+class Message(Received):
+    """One AMI message: the last value of each header, lines of command output joined."""
 
     @property
     def event(self) -> str:
@@ -111,22 +99,15 @@ def _parse(block: str) -> dict[str, str]:
     return headers
 
 
-class Ami:
-    """A logged-in AMI connection that keeps every event it has received.
-
-    Because of the log, a waiter also finds an event that came before the wait began:
-    take a `mark`, act, then wait with `since=mark`.
-    """
+class Ami(EventLog[Message]):
+    """A logged-in AMI connection that keeps every event it has received."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(AmiError, "the AMI connection")
         self._reader = reader
         self._writer = writer
         self._ids = itertools.count(1)
         self._responses: dict[str, asyncio.Future[Message]] = {}
-        self._waiters: list[tuple[Predicate, asyncio.Future[Message]]] = []
-        self._listeners: list[Callable[[Message], None]] = []
-        self.log: list[Message] = []
-        self.closed = False
         self._task = asyncio.create_task(self._read(), name="bed-ami")
 
     @classmethod
@@ -169,9 +150,8 @@ class Ami:
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
-            self.closed = True
-            lost = AmiError("the AMI connection is closed")
-            for future in [*self._responses.values(), *(future for _, future in self._waiters)]:
+            lost = self._lost()
+            for future in self._responses.values():
                 if not future.done():
                     future.set_exception(lost)
 
@@ -181,18 +161,7 @@ class Ami:
             if future is not None and not future.done():
                 future.set_result(message)
             return
-        self.log.append(message)
-        for listener in list(self._listeners):
-            listener(message)
-        for waiter in list(self._waiters):
-            predicate, future = waiter
-            if not future.done() and predicate(message):
-                future.set_result(message)
-                self._waiters.remove(waiter)
-
-    def subscribe(self, listener: Callable[[Message], None]) -> None:
-        """Call `listener` with each event from now on, in order."""
-        self._listeners.append(listener)
+        self._keep(message)
 
     async def action(
         self,
@@ -241,42 +210,3 @@ class Ami:
     async def command(self, line: str) -> str:
         """Run a CLI command and return its output."""
         return (await self.action("Command", check=False, Command=line))["Output"]
-
-    def mark(self) -> int:
-        """Return the place in the log to wait from, to miss nothing that comes from now on."""
-        return len(self.log)
-
-    def since(self, mark: int = 0) -> Iterator[Message]:
-        """Iterate over the events received since the mark."""
-        return iter(self.log[mark:])
-
-    async def wait_for(
-        self, predicate: Predicate, timeout: float = 10.0, since: int | None = None
-    ) -> Message:
-        """Return the first event that satisfies `predicate`.
-
-        Args:
-            predicate: The test, see also `event`.
-            timeout: Longest wait in seconds.
-            since: Look from this mark in the log; without it, only at what is yet to come.
-
-        Raises:
-            AmiError: No such event in time; the message shows the latest events.
-        """
-        if since is not None:
-            for message in self.log[since:]:
-                if predicate(message):
-                    return message
-        if self.closed:
-            raise AmiError("the AMI connection is closed")
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        waiter = (predicate, future)
-        self._waiters.append(waiter)
-        try:
-            return await asyncio.wait_for(future, timeout)
-        except TimeoutError:
-            latest = "\n".join(f"  {dict(message)}" for message in self.log[-TOLD_EVENTS:])
-            raise AmiError(f"no such event within {timeout} s; the latest:\n{latest}") from None
-        finally:
-            with contextlib.suppress(ValueError):
-                self._waiters.remove(waiter)

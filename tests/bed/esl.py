@@ -9,13 +9,12 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+
+from tests.bed.event_log import ControlError, EventLog, Received
 
 COMMAND_S = 10.0
 """Longest time a command may take before the test fails."""
-
-TOLD_EVENTS = 15
-"""How many of the latest events a timeout message shows."""
 
 _TOLD = (
     "Event-Name",
@@ -35,23 +34,12 @@ _UNWANTED = ("HEARTBEAT", "RE_SCHEDULE", "MESSAGE_", "PRESENCE_", "MODULE_LOAD")
 """What no test looks at. (`nixevent` would take every unknown CUSTOM subclass away with them.)"""
 
 
-class EslError(Exception):
+class EslError(ControlError):
     """FreeSWITCH refused a command, or an awaited event did not come; the message says which."""
 
 
-class Event(dict[str, str]):
-    """One event of FreeSWITCH's.
-
-    Attributes:
-        at: Time of arrival on the monotonic clock, in seconds.
-    """
-
-    def __init__(self, headers: Mapping[str, str], at: float) -> None:
-        super().__init__(headers)
-        self.at = at
-
-    def __missing__(self, key: str) -> str:
-        return ""
+class Event(Received):
+    """One event of FreeSWITCH's."""
 
     @property
     def event(self) -> str:
@@ -82,22 +70,19 @@ def event(name: str, **headers: str) -> Predicate:
     )
 
 
-class Esl:
+class Esl(EventLog[Event]):
     """A logged-in event socket that keeps every event it has received.
 
     It has all events but the noise: each API command that anybody gave (`API`), what ran on a
     channel (`CHANNEL_EXECUTE`), `PLAYBACK_START`, `DTMF`, `callcenter::info` and every other
-    CUSTOM subclass. Take a `mark`, act, then wait with `since=mark`.
+    CUSTOM subclass.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(EslError, "the event socket")
         self._reader = reader
         self._writer = writer
         self._replies: deque[asyncio.Future[str]] = deque()
-        self._waiters: list[tuple[Predicate, asyncio.Future[Event]]] = []
-        self._listeners: list[Callable[[Event], None]] = []
-        self.log: list[Event] = []
-        self.closed = False
         self._task = asyncio.create_task(self._read(), name="bed-esl")
 
     @classmethod
@@ -142,14 +127,10 @@ class Esl:
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
-            self.closed = True
-            lost = EslError("the event socket is closed")
+            lost = self._lost()
             for reply in self._replies:
                 if not reply.done():
                     reply.set_exception(lost)
-            for _, waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_exception(lost)
 
     def _frame(self, head: Mapping[str, str], body: str) -> None:
         match head.get("Content-Type"):
@@ -169,18 +150,7 @@ class Esl:
     def _dispatch(self, found: Event) -> None:
         if found.event.startswith(_UNWANTED):
             return
-        self.log.append(found)
-        for listener in list(self._listeners):
-            listener(found)
-        for waiter in list(self._waiters):
-            predicate, future = waiter
-            if not future.done() and predicate(found):
-                future.set_result(found)
-                self._waiters.remove(waiter)
-
-    def subscribe(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener` with each event from now on, in order."""
-        self._listeners.append(listener)
+        self._keep(found)
 
     async def _send(self, line: str, timeout: float) -> str:
         if self.closed:
@@ -221,42 +191,3 @@ class Esl:
         if check and answer.startswith("-ERR"):
             raise EslError(f"{line}: {answer}")
         return answer
-
-    def mark(self) -> int:
-        """Return the place in the log to wait from, to miss nothing that comes from now on."""
-        return len(self.log)
-
-    def since(self, mark: int = 0) -> Iterator[Event]:
-        """Iterate over the events received since the mark."""
-        return iter(self.log[mark:])
-
-    async def wait_for(
-        self, predicate: Predicate, timeout: float = 10.0, since: int | None = None
-    ) -> Event:
-        """Return the first event that satisfies `predicate`.
-
-        Args:
-            predicate: The test, see also `event`.
-            timeout: Longest wait in seconds.
-            since: Look from this mark in the log; without it, only at what is yet to come.
-
-        Raises:
-            EslError: No such event in time; the message shows the latest events.
-        """
-        if since is not None:
-            for found in self.log[since:]:
-                if predicate(found):
-                    return found
-        if self.closed:
-            raise EslError("the event socket is closed")
-        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        waiter = (predicate, future)
-        self._waiters.append(waiter)
-        try:
-            return await asyncio.wait_for(future, timeout)
-        except TimeoutError:
-            latest = "\n".join(f"  {found}" for found in self.log[-TOLD_EVENTS:])
-            raise EslError(f"no such event within {timeout} s; the latest:\n{latest}") from None
-        finally:
-            with contextlib.suppress(ValueError):
-                self._waiters.remove(waiter)
