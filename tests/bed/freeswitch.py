@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tests.bed.esl import Esl, EslError, event
+from tests.bed.esl import Esl, EslError
 from tests.bed.server import POLL_S, BedError, Server, free_port
 
 ESL_PASSWORD = "bed-secret"
@@ -251,20 +251,7 @@ class FreeSwitchServer(Server):
             if ready and set(PROFILES) <= set(running):
                 break
             await asyncio.sleep(POLL_S)
-        await self._wake_presence(self._esl)
         self._write_cli()
-
-    @staticmethod
-    async def _wake_presence(esl: Esl) -> None:
-        """Have the first presence event behind us, as where phones have registered.
-
-        It holds all events back for half a second; else it would be that of the first call.
-        Source: FreeSWITCH 1.11, mod_sofia/sofia_presence.c, sofia_presence_event_handler.
-        """
-        await esl.command("sendevent PRESENCE_OUT")
-        mark = esl.mark()
-        await esl.api("version")
-        await esl.wait_for(event("API", API_Command="version"), since=mark)
 
     def _write_cli(self) -> None:
         client = [str(self.where.fs_cli), "-H", "127.0.0.1", "-P", str(self.esl_port)]

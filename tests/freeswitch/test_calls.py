@@ -215,3 +215,15 @@ async def test_nobody_listens_in_the_middle_of_the_prompt(
     call = await scene.call()
     assert (call.outcome, call.reason) == (Outcome.DECLINED, "declined")
     assert await scene.takes() == []
+
+
+async def test_the_first_call_after_a_start_of_freeswitch(doomed: Listener) -> None:
+    """No phone registers here: without us its first presence event holds all events back then."""
+    scene, _ = await begun(doomed)
+    await doomed.house.restart()
+    await doomed.until(lambda: doomed.log_text().count('"pbx_linked"') == 2, "linked again")
+    caller, agent = await scene.conversation()
+    await talk((caller, CALLER), (agent, AGENT), ms=300)
+    await agent.hangup()
+    await caller.wait_hangup()
+    assert (await scene.call()).outcome is Outcome.RECORDED

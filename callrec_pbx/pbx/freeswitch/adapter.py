@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -29,6 +30,13 @@ log = structlog.get_logger(__name__)
 
 PROFILE_WAIT_S = 2.0
 """How long the script waits for a profile to be switched, before it says that it failed."""
+
+WAKING = "PRESENCE_OUT"
+"""An event that says nothing. At its first presence event FreeSWITCH holds all events back for half
+a second; without this it could be that of the first call, whose offer would come too late.
+
+Source: FreeSWITCH 1.11.1, mod_sofia/sofia_presence.c, `sofia_presence_event_handler`; observed.
+"""
 
 GONE = ("-err cannot locate session", "-err no such channel")
 """What FreeSWITCH says of a leg that has hung up."""
@@ -115,6 +123,7 @@ class FreeSwitch:
         """Connect, log in, and learn how far its clock is from ours."""
         await self._link.connect()
         try:
+            await self._link.fire(WAKING)
             await self._clock.learn(self._api)
         except BaseException:
             self._link.close()
@@ -127,6 +136,10 @@ class FreeSwitch:
     def close(self) -> None:
         """Drop the connection."""
         self._link.close()
+
+    def now(self) -> datetime:
+        """The time by FreeSWITCH's clock."""
+        return self._clock.now()
 
     async def beat(self) -> None:
         """Renew the heartbeat variable; the answer shows that FreeSWITCH is alive too.

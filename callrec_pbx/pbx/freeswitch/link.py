@@ -132,17 +132,28 @@ class EslLink:
             UnsafeValueError: CR, LF or NUL in it, or longer than a command may be.
         """
         name = command.partition(" ")[0]
+        return _refused(await self._in_time(name, f"api {command}", timeout_s))
+
+    async def fire(self, event: str) -> None:
+        """Raise an event without headers, by its name.
+
+        Raises:
+            ActionTimeoutError: No answer in time.
+            LinkDownError: Not connected, or the connection broke before the answer.
+        """
+        await self._in_time("sendevent", f"sendevent {event}", None)
+
+    async def _in_time(self, name: str, text: str, timeout_s: float | None) -> str:
         connection = self._connection
         if connection is None:
             raise LinkDownError(f"not connected; {name} was not sent")
         limit = self.timeout_s if timeout_s is None else timeout_s
         try:
             async with asyncio.timeout(limit):
-                answer = await self._answer(connection, name, f"api {command}")
+                return await self._answer(connection, name, text)
         except TimeoutError:
             metrics.PBX_ACTIONS_TIMED_OUT.labels(metrics.bounded("action", name)).inc()
             raise ActionTimeoutError(f"{name} was not answered within {limit} s") from None
-        return _refused(answer)
 
     @staticmethod
     async def _answer(connection: "Connection", name: str, text: str) -> str:

@@ -41,6 +41,7 @@ class Pbx:
         count: How many channels it counts; None: those that it lists.
         answers: What else it says, by the beginning of a command; the longest one counts.
         asked: The commands, in order.
+        fired: The events that were raised, in order.
         during: Called with each command before it is answered.
     """
 
@@ -51,6 +52,7 @@ class Pbx:
         self.count: int | None = None
         self.answers: dict[str, Answer] = {"uptime us": "520799946"}
         self.asked: list[str] = []
+        self.fired: list[str] = []
         self.during: Callable[[str], None] = lambda _: None
         self._tasks = 0
 
@@ -103,6 +105,9 @@ class _Link:
     async def api(self, command: str, timeout_s: float | None = None) -> str:
         del timeout_s
         return self.pbx.api(command)
+
+    async def fire(self, event: str) -> None:
+        self.pbx.fired.append(event)
 
     async def wait_lost(self) -> None:
         pass
