@@ -268,6 +268,30 @@ async def test_both_colleagues_have_keys(scene: Scene) -> None:
     takes["302"].whole().holds(both(first, secret))
 
 
+async def test_a_phone_with_two_calls(scene: Scene) -> None:
+    """The keys count for the call in which they are pressed, and for no other."""
+    caller, agent = await scene.conversation(SILENT)
+    waiting = await scene.call_in("301", ALWAYS, hear="waiting")
+    again = await (await scene.far.ringing("301", timeout=20)).answer()
+    await scene.recording("301", 2)
+    await press(scene, agent, "#1")
+    first = await talk((caller, SECRET), (agent, SECRET), (waiting, SECOND), ms=500)
+    await press(scene, agent, "#9")
+    after = await talk((caller, SECRET), (agent, SECRET), (waiting, AGENT), ms=500)
+    for phone in (agent, again):
+        await phone.hangup()
+    for phone in (caller, waiting):
+        await phone.wait_hangup()
+
+    ended = {call.a_number: call.outcome for call in await scene.over()}
+    assert ended == {SILENT: Outcome.DISCARDED, ALWAYS: Outcome.RECORDED}
+    takes = {take.facts.state.value: take for take in await scene.takes()}
+    assert set(takes) == {"discarded", "stored"}
+    assert not takes["discarded"].audio.exists()
+    takes["stored"].whole().holds({SECOND: first[SECOND], AGENT: after[AGENT]})
+    assert not takes["stored"].facts.pauses
+
+
 async def test_discard(scene: Scene) -> None:
     """The caller objects in words: all audio of the call goes, of the earlier agent's leg too."""
     caller, agent = await scene.conversation()
