@@ -3,15 +3,22 @@
 import atexit
 import contextlib
 import threading
-import weakref
+import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import gevent
 
-END_S = 1.0
-"""How long the end of the process waits for such a thread."""
+END_S = 10.0
+"""How long the end of the process waits for such threads, in seconds."""
+
+LOOK_S = 0.001
+"""How often it looks whether they are gone, in seconds."""
+
+TASKS = Path("/proc/self/task")
+"""The threads of this process, by their native ids. Source: proc(5)."""
 
 
 class Work(Protocol):
@@ -48,8 +55,14 @@ class GreenletThread(Generic[W]):
 
     def start(self) -> None:
         """Begin."""
+        _forget(_threads)
         _running.add(self)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except Exception:
+            _running.discard(self)
+            raise
+        _threads.add(self._thread)
 
     def call(self, function: Callable[[W], None]) -> None:
         """Have a function called with the work, in the thread's hub; it must not wait.
@@ -126,16 +139,54 @@ def _destroy(hub: Any) -> None:
     loop.destroy()
 
 
-_running: "weakref.WeakSet[GreenletThread[Any]]" = weakref.WeakSet()
+_running: set[GreenletThread[Any]] = set()
+"""Those whose work has not ended: they can be told to."""
+
+_threads: set[threading.Thread] = set()
+"""Those that may still be there, also when their work has ended: they are waited for."""
+
+
+def _forget(threads: set[threading.Thread]) -> None:
+    """Take out the threads of which nothing runs any more.
+
+    `Thread.join` is not enough: before Python 3.13 it returns when the thread has left Python, and
+    what greenlet then does in it must not meet the end of the interpreter either.
+
+    Source: CPython 3.11, _threadmodule.c `thread_run`; greenlet 3.5.6, TThreadStateDestroy.cpp
+    `AddPendingCall`.
+    """
+    for thread in list(threads):
+        if not thread.is_alive() and not (TASKS / str(thread.native_id)).exists():
+            threads.discard(thread)
 
 
 def _end_all() -> None:
-    """At the end of the process: a thread that then waits in C code could not be ended."""
-    left = list(_running)
-    for thread in left:
+    """At the end of the process: have all threads gone before the interpreter goes.
+
+    A thread that wants the interpreter after its end is ended where it stands, and its stack is
+    unwound; with several greenlets on it, that crashes the process. It happens to the hub too,
+    which leaves and takes the interpreter again on its way out.
+
+    Source: CPython 3.11, ceval_gil.h `take_gil`; pthread_exit(3); observed.
+    """
+    until = time.monotonic() + END_S
+    while True:
+        try:
+            _end_all_until(until)
+        except KeyboardInterrupt:
+            continue  # the end is under way already
+        return
+
+
+def _end_all_until(until: float) -> None:
+    running = list(_running)
+    threads = _threads | {thread._thread for thread in running}  # noqa: SLF001 - of this module
+    for thread in running:
         thread.call(lambda work: work.end())
-    for thread in left:
-        thread.join(END_S)
+    _forget(threads)
+    while threads and time.monotonic() < until:
+        time.sleep(LOOK_S)
+        _forget(threads)
 
 
 atexit.register(_end_all)
