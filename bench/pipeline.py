@@ -121,6 +121,10 @@ class ObedientPbx:
             file.write(self._audio)
         self.seconds += time.perf_counter() - begin
 
+    def now(self) -> datetime:
+        """That of the machine."""
+        return datetime.now(UTC)
+
     def __getattr__(self, name: str) -> Any:
         async def succeed(*_: Any) -> None:
             return None

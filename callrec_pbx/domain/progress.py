@@ -96,6 +96,8 @@ def command_failed(calls: "Calls", event: events.CommandFailed) -> Commands:
     # A recording that cannot be resumed or stopped has not failed, and one that has keeps why.
     reason = {Input.START_FAILED: event.reason, Input.PAUSE_FAILED: PAUSE_FAILED}.get(failed)
     commands = steering.take(recording, failed, event.at, reason or "")
+    if failed is Input.START_FAILED:
+        recording.refused = event.reason
     leg = calls.legs.get(recording.leg)
     if leg is None or leg.recording is not recording:
         return commands

@@ -176,6 +176,8 @@ class Recording:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     reason: str = ""
+    refused: str = ""
+    """Why the PBX has not begun it, which may be known after the end of its leg only."""
     pauses: list[PauseFacts] = field(default_factory=list)
     measured: RecordingFacts | None = None
     closing: bool = False
@@ -216,7 +218,7 @@ class Recording:
         if entry is not None:
             self.state = entry[0]
         self.measured = measured
-        self.reason = measured.reason
+        self.reason = (input_ is Input.SPOILED and self.refused) or measured.reason
         return [] if self.state is S.DISCARDED else [SaveRecording(self.facts())]
 
     def take(self, input_: Input, at: datetime, reason: str = "") -> list[Command]:

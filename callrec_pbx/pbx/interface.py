@@ -45,6 +45,12 @@ class Pbx(Protocol):
     def close(self) -> None:
         """Drop the connection."""
 
+    def now(self) -> datetime:
+        """The time by the PBX's clock, which its events go by; as far as it is known, never raises.
+
+        That clock goes on when the connection is gone.
+        """
+
     async def beat(self) -> None:
         """Tell the PBX's call flow that somebody listens, and see that the PBX answers."""
 

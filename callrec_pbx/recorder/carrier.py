@@ -70,6 +70,10 @@ class Carrier:
         call_of: The call facts that go into a recording's sidecar.
         audio_patience_s: How long a started recording may be without a file.
         switch_profile: Carries out what a user has dialled; None: no profile can be switched.
+
+    Attributes:
+        now: Tells the time by the clock of the PBX that was linked last; by the machine's before.
+            What ends a recording must not be by another clock than what has begun it.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class Carrier:
         self._call_of = call_of
         self._patience_s = audio_patience_s
         self._pbx: Pbx | None = None
+        self.now: Callable[[], datetime] = partial(datetime.now, UTC)
         self._queues: dict[str, deque[c.Command]] = {}
         self._tasks: set[asyncio.Future[None]] = set()
         self._drains: set[asyncio.Future[None]] = set()
@@ -104,6 +109,8 @@ class Carrier:
     def use(self, pbx: Pbx | None) -> None:
         """Speak to this PBX from now on; None while there is no link."""
         self._pbx = pbx
+        if pbx is not None:
+            self.now = pbx.now
 
     def carry_out(self, commands: list[c.Command]) -> None:
         """Begin to carry out; returns at once."""
@@ -198,7 +205,7 @@ class Carrier:
             timer.cancel()
 
     def _fire(self, key: str) -> None:
-        self._report(events.TimerFired(_now(), key))
+        self._report(events.TimerFired(self.now(), key))
 
     def cancel_timers(self) -> None:
         """Forget all timers, at the end of the process."""
@@ -255,7 +262,7 @@ class Carrier:
             return PROFILE_FAILED
         if profile is None:
             return PROFILE_UNKNOWN
-        self._report(events.ProfileSwitched(_now(), profile))
+        self._report(events.ProfileSwitched(self.now(), profile))
         return PROFILE_RECORDED if profile.record_direct else PROFILE_NOT_RECORDED
 
     async def _save_recording(self, command: c.SaveRecording) -> None:
@@ -318,7 +325,7 @@ class Carrier:
     def _failed(self, recording: RecordingFacts, what: str, reason: str, detail: str) -> None:
         log.warning("command_failed", **_about(recording, what), reason=reason, detail=detail)
         metrics.PBX_COMMANDS_FAILED.labels(what, metrics.bounded("command", reason)).inc()
-        self._report(events.CommandFailed(_now(), recording.recording_id, what, reason, detail))
+        self._report(events.CommandFailed(self.now(), recording.recording_id, what, reason, detail))
 
     # what concerns the audio
 
@@ -328,7 +335,7 @@ class Carrier:
 
     async def _check_audio(self, recording: RecordingFacts) -> None:
         if not await self._spool.has_audio(recording):
-            self._report(events.AudioMissing(_now(), recording.recording_id, "no_audio"))
+            self._report(events.AudioMissing(self.now(), recording.recording_id, "no_audio"))
 
     def _unplan(self, recording: RecordingFacts, *plans: str) -> None:
         for plan in plans:
@@ -363,7 +370,7 @@ class Carrier:
                 reason=failed_before or "audio_not_readable",
             )
         # The domain has it saved, unless the recording was discarded while it was measured.
-        self._report(events.RecordingFinished(_now(), measured))
+        self._report(events.RecordingFinished(self.now(), measured))
 
     async def _discard(self, command: c.DiscardAudio) -> None:
         """Delete the audio, again and again until it is gone; the call does not wait for that."""
@@ -384,7 +391,7 @@ class Carrier:
             self._later(
                 f"discard:{recording.recording_id}", again_in_s, partial(self._enqueue, command)
             )
-        self._report(events.RecordingFinished(_now(), recording))
+        self._report(events.RecordingFinished(self.now(), recording))
 
 
 def _overtaken(command: c.Command, following: c.Command) -> bool:
@@ -403,7 +410,3 @@ def _about(recording: RecordingFacts, what: str) -> dict[str, str]:
         "leg": recording.leg,
         "command": what,
     }
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -1,7 +1,7 @@
 """Events in, commands out: the domain with a loop around it."""
 
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
@@ -153,7 +153,7 @@ class Pump:
             self.calls.policy = policy
             return
         try:
-            commands = self.calls.adopt(policy, datetime.now(UTC))
+            commands = self.calls.adopt(policy, self.carrier.now())
         except Exception:
             log.exception("event_broke", pbx_event="policy")
             metrics.DEFECTS.labels("policy").inc()
@@ -163,7 +163,7 @@ class Pump:
 
     def spool_failed(self, reason: str) -> None:
         """The disk takes nothing any more: every running recording has failed."""
-        now = datetime.now(UTC)
+        now = self.carrier.now()
         for recording in list(self.calls.recordings.values()):
             if not recording.over:
                 self.take(AudioMissing(now, recording.recording_id, reason))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
 
 from callrec_pbx.domain.events import Event, LegCreated, LegHungUp
+from callrec_pbx.pbx.asterisk import clock as clocks
 from callrec_pbx.pbx.asterisk.adapter import Asterisk
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.asterisk.link import AmiLink
@@ -96,6 +99,18 @@ async def test_login(calm_bed: Bed) -> None:
         await asterisk.beat()
         reply = await link.action("Getvar", Variable="CALLREC_HEARTBEAT")
         assert abs(int(reply["Value"]) - datetime.now(UTC).timestamp()) < 2
+
+
+async def test_the_time_is_that_of_asterisk(calm_bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours is an hour slow, as it may be on another machine."""
+    slow = SimpleNamespace(time=lambda: time.time() - 3600)
+    monkeypatch.setattr(clocks, "time", slow)
+    async with linked(calm_bed) as (asterisk, link):
+        await asterisk.beat()
+        reply = await link.action("Getvar", Variable="CALLREC_HEARTBEAT")
+        seen = await asterisk.look({})
+        times = (int(reply["Value"]), asterisk.now().timestamp(), seen.at.timestamp())
+        assert max(abs(at - time.time()) for at in times) < 60
 
 
 async def test_a_wrong_secret(calm_bed: Bed) -> None:

@@ -79,9 +79,6 @@ class AsteriskHouse(House):
         ),
         # It leaves the end of a WAV file out when it plays it.
         played_ms=50,
-        # It keeps up to 32 KiB of a file to itself.
-        # Source: Asterisk 22, main/file.c, the buffer of a file stream; observed.
-        unwritten_bytes=32_000,
         # MixMonitor writes what comes from either side.
         writes_on_hold=True,
         digit_ms=0,

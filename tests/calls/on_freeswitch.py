@@ -65,9 +65,6 @@ class FreeSwitchHouse(House):
         ),
         # Its clock has steps of 20 ms, and so have its scripts.
         played_ms=60,
-        # It writes a file in blocks of 64 KiB. Source: FreeSWITCH 1.11, switch_core_file.c,
-        # pre_buffer_data; observed.
-        unwritten_bytes=65_536,
         # It writes when it reads a frame of the recorded leg's own. Source: FreeSWITCH 1.11,
         # switch_ivr_async.c, record_callback on a leg that only receives; observed.
         writes_on_hold=False,

@@ -113,7 +113,6 @@ class Traits:
         words: What is said between listener and PBX.
         played_ms: Tolerance of how long a prompt was played, at its end and between two steps of
             the PBX's script together.
-        unwritten_bytes: What a killed PBX can have kept to itself of a file.
         writes_on_hold: Whether the recording of a leg goes on while its own phone, which then sends
             no packets, has the other party on hold.
         digit_ms: How much longer a recording gets by a key that the leg's phone sends beside its
@@ -135,7 +134,6 @@ class Traits:
 
     words: Words
     played_ms: float
-    unwritten_bytes: int
     writes_on_hold: bool
     digit_ms: float
     mark_ms: float

@@ -92,6 +92,36 @@ def test_the_leg_is_gone_before_its_failure_is_known() -> None:
     )
 
 
+@pytest.mark.parametrize("refused", ["leg_gone", "pbx_refused"])
+def test_a_refused_start_is_why_there_is_no_audio(refused: str) -> None:
+    """Whichever of the answer and the hangup the PBX tells of first."""
+    scene = Scene()
+    scene.play(CALL)
+    scene.play(
+        f"""
+        9    301     hung up                 -> finish 301
+        9    301     failed start {refused}
+        9    301     finished failed no_audio
+        9    caller  hung up
+        """
+    )
+    assert scene.recordings() == [("301", "failed", refused)]
+    assert scene.outcomes() == [("failed", refused)]
+
+
+def test_a_recording_that_has_audio_was_begun() -> None:
+    scene = Scene()
+    scene.play(CALL)
+    scene.play(
+        """
+        9    301     hung up                 -> finish 301
+        9    301     failed start pbx_refused
+        9    301     finished
+        """
+    )
+    assert scene.recordings() == [("301", "stored", "")]
+
+
 def test_a_failed_recording_is_not_begun_again_before_it_is_closed() -> None:
     scene = Scene()
     scene.play(CALL)

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from callrec_pbx.domain.commands import HangUpCall, SwitchProfile, TellParties
 from callrec_pbx.domain.events import Event
 from callrec_pbx.domain.words import ConsentMode, Direction, LegKind
 from callrec_pbx.pbx.asterisk import adapter
+from callrec_pbx.pbx.asterisk import clock as clocks
 from callrec_pbx.pbx.asterisk.adapter import Asterisk
 from callrec_pbx.pbx.asterisk.link import AmiLink
 from callrec_pbx.pbx.errors import ActionFailedError, LinkDownError
@@ -24,10 +26,18 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 STATUS = events_of(PAUSE, "Status")[1]
 """A recorded leg, as Asterisk told it in a snapshot."""
 
+HOUR_S = 3600
+
 LEG = "pbx-1795253426.1"
 FILE = "/var/spool/callrec/2026/11/21/01m7yq2snc7qyvk29z0mcaqa0g.wav"
 BRIDGE = "678595f9-7fc2-4557-a3f9-f0b06d6f9e7c"
 BOOTED = "Event: FullyBooted|Uptime: 100||"
+
+
+def clock(ahead_s: float) -> str:
+    """How Asterisk says the time, to the millisecond, by a clock so far ahead of ours."""
+    text = f"{time.time() + ahead_s:.6f}"
+    return text[:-3]
 
 
 def with_variables(**values: str) -> bytes:
@@ -49,11 +59,12 @@ class Pbx:
 
     def __init__(self) -> None:
         self.booted = BOOTED
-        self.epoch: Callable[[], str] = lambda: str(int(time.time()))
+        self.epoch: Callable[[], str] = lambda: clock(0)
         self.legs = [STATUS]
         self.bridges = ""
         self.version = "22.10.1"
         self.asked: list[Action] = []
+        self.later = b""
 
     async def play(self, peer: Peer) -> None:
         """Answer until the client is gone."""
@@ -82,6 +93,8 @@ class Pbx:
             peer.send(f"Event: BridgeListComplete|ActionID: {action_id}||")
         else:
             peer.answer(action)
+            peer.writer.write(self.later + b"\r\n\r\n" if self.later else b"")
+            self.later = b""
 
 
 Connect = Callable[[], Awaitable[Asterisk]]
@@ -293,17 +306,61 @@ async def test_since_when_the_pbx_runs(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (await asterisk.look({})).pbx_started_at is None
 
 
-@pytest.mark.parametrize(("epoch", "ahead_s"), [("", 0), ("nonsense", 0), ("+100", 100)])
-async def test_the_heartbeat_goes_by_the_clock_of_asterisk(epoch: str, ahead_s: int) -> None:
-    """The dialplan compares it with its own clock."""
+@pytest.mark.parametrize("epoch", ["", "nonsense", "-1", "1.", "nan", "9" * 12])
+async def test_a_clock_that_does_not_tell(epoch: str) -> None:
+    """Then the machine's counts."""
     pbx = Pbx()
-    pbx.epoch = lambda: str(int(time.time()) + ahead_s) if ahead_s else epoch
+    pbx.epoch = lambda: epoch
+    async with connected(pbx) as asterisk:
+        assert abs((asterisk.now() - datetime.now(UTC)).total_seconds()) < HOUR_S / 60
+
+
+@pytest.mark.parametrize("ahead_s", [0, HOUR_S, -HOUR_S])
+async def test_the_heartbeat_goes_by_the_clock_of_asterisk(ahead_s: int) -> None:
+    """The dialplan compares it with its own clock, which says fractions of a second too."""
+    pbx = Pbx()
+    pbx.epoch = lambda: clock(ahead_s)
     async with connected(pbx) as asterisk:
         await asterisk.beat()
     beat = pbx.asked[-1]
     assert (beat["Action"], beat["Variable"]) == ("Setvar", "CALLREC_HEARTBEAT")
-    assert abs(int(beat["Value"]) - time.time() - ahead_s) < 2
+    assert abs(int(beat["Value"]) - time.time() - ahead_s) < HOUR_S / 60
     assert "Channel" not in beat
+
+
+async def test_the_same_clock_stays_the_same_however_slow_the_answer_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half of a slow answer's way would make keys count as too late."""
+    times = iter((100.0, 107.0))
+    monkeypatch.setattr(clocks, "time", SimpleNamespace(time=lambda: next(times, 200.0)))
+    for answer, now_s in (("100.000", 200), ("107.000", 200), ("109.500", 202.5), ("97.999", 198)):
+        times, one = iter((100.0, 107.0)), clocks.Clock()
+
+        async def value_of(_: str, answer: str = answer) -> str:
+            return answer
+
+        await one.learn(value_of)
+        assert one.now_s() == pytest.approx(now_s)
+
+
+async def test_all_times_are_by_the_clock_of_asterisk() -> None:
+    """What it stamps and what it does not, which is compared: an hour ahead of ours."""
+    pbx, heard = Pbx(), list[Event]()
+    pbx.epoch = lambda: clock(HOUR_S)
+    pbx.legs = [STATUS.replace(LEG.encode(), b"x")]
+    hangup = re.sub(rb"\r\nTimestamp: [^\r]*", b"", events_of(PAUSE, "Hangup")[0])
+    async with connected(pbx, heard) as asterisk:
+        pbx.later = hangup
+        await asterisk.beat()
+        seen = await asterisk.look({})
+        asterisk._closed(LEG)
+        told = [asterisk.now(), seen.at, seen.legs[0].created_at, *(event.at for event in heard)]
+    assert [type(event) for event in heard] == [events.LegHungUp, events.RecordingStopped]
+    assert seen.pbx_started_at is not None
+    told.append(seen.pbx_started_at)
+    ahead = [(at - datetime.now(UTC)).total_seconds() for at in told]
+    assert all(abs(one - HOUR_S) < HOUR_S / 10 for one in ahead), ahead
 
 
 async def test_a_login_whose_first_question_is_refused() -> None:

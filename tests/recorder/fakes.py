@@ -21,6 +21,7 @@ from callrec_pbx.pbx.interface import Seen
 from callrec_pbx.storage.serial import Tombstone
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+NOW = START + timedelta(minutes=5)
 HANG_S = 5.0
 CALL_ID = f"{1:026d}"
 CALL = CallFacts(CALL_ID, ("1.1",), START)
@@ -131,6 +132,10 @@ class FakePbx:
         """Note that it was closed."""
         self.closed = True
 
+    def now(self) -> datetime:
+        """A time of its own, far from the machine's."""
+        return NOW
+
     async def beat(self) -> None:
         """Nothing to do."""
         await self._do("beat", "")
@@ -139,7 +144,7 @@ class FakePbx:
         """What the test has put into `legs`."""
         await self._do("look", "")
         self.looked = recordings
-        return Seen(START + timedelta(minutes=5), self.legs, START - timedelta(days=1))
+        return Seen(NOW, self.legs, START - timedelta(days=1))
 
     async def answer_offer(self, command: AnswerOffer) -> None:
         """Note it."""

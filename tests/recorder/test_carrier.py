@@ -7,6 +7,7 @@ import asyncio
 import threading
 from collections.abc import Iterator, MutableMapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.recorder.fakes import (
     CALL,
     CALL_ID,
     HANG_S,
+    NOW,
     FakePbx,
     Rows,
     recording,
@@ -290,6 +292,7 @@ async def test_what_the_pbx_refuses_is_reported(  # noqa: PLR0917
     (report,) = reports
     assert isinstance(report, e.CommandFailed)
     assert (report.recording, report.detail) == (STARTING.recording_id, text)
+    assert report.at == NOW
     assert not pbx.closed
 
 
@@ -310,6 +313,22 @@ async def test_without_a_link_nothing_is_sent(
     carrier.use(None)
     await done(carrier, *COMMANDS.values())
     assert (pbx.done, reports) == ([], [])
+
+
+async def test_without_a_link_the_clock_of_the_last_one_goes_on(
+    carrier: Carrier, reports: Reports, rows: Rows, spool: Spool
+) -> None:
+    """A disk does not wait for the PBX; before the first link there is the machine's clock only."""
+    carrier.use(None)
+    carrier.carry_out([c.CheckAudio(recording(3)), c.SetTimer("resume:a", 0.0)])
+    await done(carrier, c.FinishRecording(CAPTURED))
+    await done(carrier, c.DiscardAudio(DISCARDED))
+    await until(lambda: len(reports) >= 4)
+    assert len({type(report) for report in reports}) == 3
+    assert {report.at for report in reports} == {NOW}
+    before = datetime.now(UTC)
+    assert before <= Carrier(spool, reports.take, call_of, 0.0).now() <= datetime.now(UTC)
+    assert rows.recordings == []
 
 
 async def test_a_command_that_breaks_does_not_hold_up_the_next(

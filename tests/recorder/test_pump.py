@@ -16,7 +16,7 @@ from callrec_pbx.domain.words import Direction, LegKind, Outcome, RecordingState
 from callrec_pbx.pbx.errors import ActionFailedError, LinkDownError
 from callrec_pbx.recorder.pump import Pump, new_id
 from callrec_pbx.recorder.spool import Spool
-from tests.recorder.fakes import CALL, HANG_S, START, FakePbx, Rows, recording, write_wav
+from tests.recorder.fakes import CALL, HANG_S, NOW, START, FakePbx, Rows, recording, write_wav
 from tests.rules import policy, rule
 
 POLICY = policy(rule("all"))
@@ -243,6 +243,30 @@ async def test_a_disk_that_takes_nothing_stops_what_runs(
         RecordingState.FAILED,
         "disk_full",
     )
+    pump.carrier.cancel_timers()
+
+
+async def test_a_recording_ends_by_the_clock_that_it_began_by(pump: Pump, pbx: FakePbx) -> None:
+    """The PBX's, be the machine's years ahead: for a refused start, a full disk, a lost file."""
+    pbx.raises["start"] = ActionFailedError("No such channel")
+    await pump.agree_with(pbx)
+    pump.take_all(conversation())
+    await idle(pump)
+    (refused,) = pump.calls.recordings.values()
+    assert (refused.state, refused.reason) == (RecordingState.FAILED, "leg_gone")
+    assert refused.facts().ended_at == NOW
+
+
+async def test_a_full_disk_ends_recordings_by_the_clock_of_the_pbx(
+    pump: Pump, pbx: FakePbx
+) -> None:
+    await pump.agree_with(pbx)
+    pump.take_all(conversation())
+    pump.take(e.RecordingStarted(after(5), AGENT.leg))
+    pump.hold()  # also while there is no link
+    pump.spool_failed("disk_full")
+    (failed,) = pump.calls.recordings.values()
+    assert (failed.state, failed.facts().ended_at) == (RecordingState.FAILED, NOW)
     pump.carrier.cancel_timers()
 
 

@@ -79,6 +79,10 @@ class FakePbx:
         """Remember it."""
         self.closed = True
 
+    def now(self) -> datetime:
+        """That of the machine."""
+        return datetime.now(UTC)
+
 
 class Exchange:
     """Makes PBXes. `errors`: what becomes of the attempts to connect, then they succeed."""

@@ -52,7 +52,6 @@ UNPLAYABLE = frozenset(
         "test_faults_listener::test_killed_between_hangup_and_finish",
         "test_faults_listener::test_killed_between_sidecar_and_start",
         "test_faults_listener::test_killed_between_start_and_its_confirmation",
-        "test_faults_pbx::test_hung_up_in_the_instant_of_the_answer",
         "test_faults_storage",
         "test_policy_live::test_no_event_is_lost_while_versions_come",
         "test_profile_code::test_it_cannot_be_written",
@@ -64,8 +63,7 @@ UNPLAYABLE = frozenset(
 )
 """Tests, and files of tests, in which something else than FreeSWITCH decides what the listener
 does: it is stopped (SIGSTOP) or killed in the middle of something, cannot write, or takes a new
-policy or prompt after a while. Of `hung_up_in_the_instant_of_the_answer` one recording ends by the
-listener's own clock when it is played, which is not understood yet."""
+policy or prompt after a while."""
 
 _SECRET = re.compile(r"^(password|port) = .*$", re.MULTILINE)
 

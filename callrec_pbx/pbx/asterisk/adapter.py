@@ -1,7 +1,6 @@
 """Asterisk as the recorder sees it."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,6 +26,7 @@ from callrec_pbx.domain.facts import RecordingFacts
 from callrec_pbx.pbx import reports
 from callrec_pbx.pbx.asterisk import actions
 from callrec_pbx.pbx.asterisk.actions import Action, Monitor
+from callrec_pbx.pbx.asterisk.clock import Clock
 from callrec_pbx.pbx.asterisk.framing import Message
 from callrec_pbx.pbx.asterisk.link import AmiLink, Reply
 from callrec_pbx.pbx.asterisk.monitors import PATCHED, Monitors
@@ -52,10 +52,6 @@ BOOT_S = 5.0
 """How long to wait for Asterisk's word that it is fully booted; it comes at once when it is."""
 
 
-CLOCK = "STRFTIME(,,%s.%3q)"
-"""Asterisk's clock in seconds, to the millisecond. Source: `core show function STRFTIME`."""
-
-
 class Asterisk:
     """One AMI connection, spoken to in our own words.
 
@@ -75,12 +71,12 @@ class Asterisk:
     ) -> None:
         self._on_events = on_events
         self._wait_s = wait_s
-        self._translator = Translator(trunks, lambda: datetime.now(UTC))
+        self._clock = Clock()
+        self._translator = Translator(trunks, self._clock.now)
         self._link = make_link(self._take)
         self._monitors = Monitors(self._do, self._closed)
         self._uptime_s: float | None = None
         self._booted = asyncio.Event()
-        self._clock_ahead_s = 0.0
         self.unread: Counter[str] = Counter()
 
     def _take(self, messages: list[Message]) -> None:
@@ -123,24 +119,26 @@ class Asterisk:
 
     def _is_too_late(self, at: datetime, wait_s: float) -> bool:
         """Whether the dialplan has given up waiting and gone on by itself."""
-        return time.time() + self._clock_ahead_s - at.timestamp() > wait_s
+        return self._clock.now_s() - at.timestamp() > wait_s
 
     def _closed(self, leg: str) -> None:
-        self._on_events([RecordingStopped(datetime.now(UTC), leg)])
+        self._on_events([RecordingStopped(self.now(), leg)])
 
     async def connect(self) -> None:
         """Connect, log in, and learn how far its clock is from ours and since when it runs."""
         await self._link.connect()
         try:
-            reply = await self._link.action("Getvar", Variable=CLOCK)
-            epoch = reply.get("Value", "")
-            self._clock_ahead_s = int(epoch) - time.time() if epoch.isdecimal() else 0.0
+            await self._clock.learn(self._value_of)
             await self._wait_booted()
             reply = await self._link.action("CoreSettings")
             self._monitors.renews = PATCHED in reply.get("AsteriskVersion", "")
         except BaseException:
             self._link.close()
             raise
+
+    async def _value_of(self, expression: str) -> str:
+        reply = await self._link.action("Getvar", Variable=expression)
+        return reply.get("Value", "")
 
     async def _wait_booted(self) -> None:
         """Asterisk lets us in before it is fully booted, and says so once it is."""
@@ -158,9 +156,13 @@ class Asterisk:
         """Drop the connection."""
         self._link.close()
 
+    def now(self) -> datetime:
+        """The time by Asterisk's clock."""
+        return self._clock.now()
+
     async def beat(self) -> None:
         """Renew the heartbeat variable; the answer shows that Asterisk is alive too."""
-        now = str(round(time.time() + self._clock_ahead_s))
+        now = str(round(self._clock.now_s()))
         await self._do(actions.set_variable("", HEARTBEAT, now))
 
     async def _do(self, action: Action, timeout_s: float | None = None) -> Reply:
@@ -186,7 +188,7 @@ class Asterisk:
             if seen.bridge:
                 bridges.setdefault(seen.bridge, set()).add(seen.who.leg)
         self._monitors.place(bridges)
-        now = datetime.now(UTC)
+        now = self.now()
         started = None
         if self._uptime_s is not None:
             # Whole seconds, rounded down; nothing is called within a second of a start.
@@ -206,7 +208,7 @@ class Asterisk:
     ) -> LegSeen:
         variables = _variables(message)
         who = self._translator.who(message)
-        now = datetime.now(UTC)
+        now = self.now()
         seconds = message.get("Seconds", "")
         age_s = int(seconds) if seconds.isdecimal() else 0
         created_at = _from_leg_id(who.leg) or now - timedelta(seconds=age_s)

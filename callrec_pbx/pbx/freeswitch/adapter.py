@@ -22,7 +22,7 @@ from callrec_pbx.pbx.freeswitch import commands, snapshot
 from callrec_pbx.pbx.freeswitch.clock import Clock
 from callrec_pbx.pbx.freeswitch.legs import bridge_id
 from callrec_pbx.pbx.freeswitch.link import EslLink, Message, OnMessages
-from callrec_pbx.pbx.freeswitch.recorders import Recorders
+from callrec_pbx.pbx.freeswitch.recorders import NO_LEG, Recorders
 from callrec_pbx.pbx.freeswitch.translate import Translator
 from callrec_pbx.pbx.interface import OnEvents, Seen
 
@@ -116,7 +116,7 @@ class FreeSwitch:
         except ActionFailedError as error:
             if str(error).lower().startswith(GONE):
                 text = str(error).partition("\n")[0]
-                raise ActionFailedError(f"no such channel: {text}") from None
+                raise ActionFailedError(f"{NO_LEG}: {text}") from None
             raise
 
     async def connect(self) -> None:

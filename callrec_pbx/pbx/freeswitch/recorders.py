@@ -31,6 +31,9 @@ Source: 47 CFR 64.501 names that frequency for the tone of a recorded call.
 TASKS = "callrec_reminder_tasks"
 """Variable of a leg: the numbers of the tasks that play the tone, for scripts and for a restart."""
 
+NO_LEG = "no such channel"
+"""How it is said that a leg has hung up, whichever words FreeSWITCH has for it."""
+
 _ADDED = re.compile(r"\+OK Added: (\d{1,10})")
 
 Api = Callable[[str], Awaitable[str]]
@@ -85,8 +88,13 @@ class Recorders:
         # Known before it is asked for: an answer may be lost.
         running = Running(recording.recording_id, path, reminder_s)
         self._running[leg] = running
-        await self._api(commands.tag(leg, recording.recording_id, path, reminder_s))
-        await self._begin(leg, command)
+        try:
+            await self._api(commands.tag(leg, recording.recording_id, path, reminder_s))
+            await self._begin(leg, command)
+        except ActionFailedError as error:
+            if str(error).startswith(NO_LEG):
+                self.gone(leg)  # its event may come later: nothing is to be stopped on it
+            raise
         await self._begin_tone(leg, running, at_once=True)
 
     async def _begin(self, leg: str, command: str) -> None:
@@ -95,7 +103,7 @@ class Recorders:
             await self._api(command)
         except ActionFailedError as error:
             if await self._api(f"uuid_exists {leg}") == "false":
-                raise ActionFailedError(f"no such channel: {error}") from None
+                raise ActionFailedError(f"{NO_LEG}: {error}") from None
             raise
 
     async def pause(self, recording: RecordingFacts) -> None:

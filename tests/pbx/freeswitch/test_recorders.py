@@ -1,5 +1,6 @@
 """The recordings that run: what FreeSWITCH is told, and what is made of its answers."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,16 +43,36 @@ async def test_a_recording_is_told_of_on_the_leg_first() -> None:
     assert settings == {**commands.RECORD, "RECORD_STEREO": "false"}
 
 
-@pytest.mark.parametrize(("there", "word"), [("false", "no such channel"), ("true", "-err cannot")])
-async def test_a_start_that_is_refused_as_the_leg_hangs_up(there: str, word: str) -> None:
-    """Then the leg is gone, and FreeSWITCH has refused nothing."""
+@pytest.mark.parametrize(
+    ("there", "word", "stops"),
+    [("false", "no such channel", []), ("true", "-err cannot", [f"stop {FILE}"])],
+)
+async def test_a_start_that_is_refused_as_the_leg_hangs_up(
+    there: str, word: str, stops: list[str]
+) -> None:
+    """Then the leg is gone, FreeSWITCH has refused nothing, and there is nothing to stop."""
     pbx = Pbx()
     pbx.answers[f"uuid_record {AGENT} start"] = ActionFailedError("-ERR Cannot record session!")
     pbx.answers[f"uuid_exists {AGENT}"] = there
     async with connected(pbx) as found:
         with pytest.raises(ActionFailedError) as error:
             await found.adapter.start(facts(), FILE, 0)
+        with suppress(ActionFailedError):
+            await found.adapter.stop(facts())
     assert str(error.value).lower().startswith(word)
+    assert pbx.asked[3:] == [f"uuid_record {AGENT} {stop}" for stop in stops]
+
+
+async def test_a_start_on_a_leg_that_has_gone() -> None:
+    """FreeSWITCH does not tell of a hangup before it says that there is no such channel."""
+    pbx = Pbx()
+    del pbx.dumps[AGENT]
+    async with connected(pbx) as found:
+        with pytest.raises(ActionFailedError, match=r"^no such channel: "):
+            await found.adapter.start(facts(), FILE, 0)
+        with pytest.raises(ActionFailedError, match=r"^no recording of ours"):
+            await found.adapter.stop(facts())
+    assert [command.partition(" ")[0] for command in pbx.asked] == ["uuid_setvar_multi"]
 
 
 async def test_stereo() -> None:

@@ -208,6 +208,38 @@ def test_a_queue(name: str) -> None:
     assert transfers == ([] if name == "queue" else ["a CallTransferred blind b302"])
 
 
+def test_whom_a_queue_calls_belongs_to_the_members_call() -> None:
+    """He is called by himself: until he is put through, FreeSWITCH names his leg as his call."""
+    member, agent = (message("queue", "CHANNEL_CREATE", place) for place in (0, 1))
+    own, called_for = agent["Unique-ID"], member["Unique-ID"]
+    assert agent["Channel-Call-UUID"] == own
+    queue = {"variable_cc_side": "agent", "variable_cc_member_session_uuid": called_for}
+    other = agent | {"Unique-ID": "other"}
+
+    def ref(event: Message) -> str:
+        (created,) = translator().translate(event)
+        assert isinstance(created, e.LegCreated)
+        return created.who.ref
+
+    assert ref(agent | queue) == called_for
+    assert ref(agent) == own
+    # Whom the agent calls himself has his variables where they are exported.
+    assert ref(other | queue | {"variable_cc_side": "member"}) == own
+    assert ref(agent | queue | {"variable_cc_member_session_uuid": ""}) == own
+
+
+def test_an_agent_of_a_queue_who_is_handed_on_belongs_to_his_new_call() -> None:
+    """His variables stay; once he talks, FreeSWITCH names the call that he is in."""
+    queue = {"variable_cc_side": "agent", "variable_cc_member_session_uuid": "of before"}
+    found = translator()
+    told_of: list[e.Event] = []
+    for one in messages("queue"):
+        bridged = queue if one["Event-Name"] == "CHANNEL_BRIDGE" else {}
+        told_of += found.translate(one | bridged)
+    refs = {one.who.ref for one in told_of if isinstance(one, e.LegBridged)}
+    assert refs == {message("queue", "CHANNEL_BRIDGE")["Channel-Call-UUID"]}
+
+
 @pytest.mark.parametrize(("name", "transfers"), [("cc_agent_uuid", 0), ("cc_other", 1)])
 def test_an_agent_who_stays_on_the_line_is_given_a_call(name: str, transfers: int) -> None:
     """Both have talked before, and the queue brings them together: nobody hands anything on."""
