@@ -146,9 +146,27 @@ class Phone:
 
     @property
     def digits(self) -> str:
-        """The keys this phone has received from the other side so far."""
-        wanted = event("DTMFEnd", Uniqueid=self.uniqueid, Direction="Received")
-        return "".join(m["Digit"] for m in self.far.ami.since(self._mark) if wanted(m))
+        """The keys this phone has received from the other side so far, each once it is released.
+
+        Asterisk holds a key back that begins less than 45 ms after the end of the one before, and
+        then reports its end again, but not its beginning. Within half a second after a key of this
+        phone's own it takes beginnings for an echo, and reports ends alone.
+        Source: Asterisk 22, main/channel.c `__ast_read`, `queue_dtmf_readq`, AST_MIN_DTMF_GAP;
+        res/res_rtp_asterisk.c `create_dtmf_frame`.
+        """
+        keys = held = ""
+        for m in self.far.ami.since(self._mark):
+            if m["Uniqueid"] != self.uniqueid or m["Direction"] != "Received":
+                continue
+            key = m["Digit"]
+            if m.event == "DTMFBegin":
+                held += key
+            elif m.event == "DTMFEnd" and held.startswith(key):
+                held = held[1:]
+                keys += key
+            elif m.event == "DTMFEnd" and not held and not keys.endswith(key):
+                keys += key
+        return keys
 
     async def _wait(self, name: str, timeout: float, since: int | None = None) -> Message:
         """Wait for a user event of this leg; a hangup in its place is an error."""
@@ -206,8 +224,12 @@ class Phone:
 
     async def wait_digits(self, digits: str, timeout: float = 5) -> None:
         """Return when this phone has received these keys (and no others before them)."""
-        if self.digits != digits:
-            await self.far.ami.wait_for(lambda _: self.digits.startswith(digits), timeout)
+        try:
+            if self.digits != digits:
+                await self.far.ami.wait_for(lambda _: self.digits.startswith(digits), timeout)
+        except AmiError as error:
+            error.add_note(f"{self.channel} received {self.digits!r} in place of {digits!r}")
+            raise
 
     async def hear(self, path: Path) -> None:
         """Write what this phone hears from now on to a WAV file; see `heard`."""
