@@ -324,7 +324,7 @@ class BedChecks(ABC):
             *pids, folder = (await process.stdout.readline()).decode().split()
             files = [os.pidfd_open(int(pid)) for pid in pids]
             process.send_signal(number)
-            await asyncio.wait_for(process.wait(), 20)
+            await asyncio.wait_for(process.wait(), 40)  # FreeSWITCH alone has 25 s
             for file in files:
                 gone = asyncio.Event()
                 asyncio.get_running_loop().add_reader(file, gone.set)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tests.bed.esl import Esl, EslError
+from tests.bed.esl import Esl, EslError, event
 from tests.bed.server import POLL_S, BedError, Server, free_port
 
 ESL_PASSWORD = "bed-secret"
@@ -91,6 +91,8 @@ class FreeSwitchServer(Server):
         esl_port: Port of the event socket on 127.0.0.1, as the configuration says now.
         esl_password: Its password, as the configuration says now.
         esl: The bed's own connection to it while the server runs.
+        wakes: Whether it has its first presence event behind it when it is up, as where phones
+            have registered.
     """
 
     stop_s: ClassVar[float] = 25.0
@@ -103,6 +105,7 @@ class FreeSwitchServer(Server):
         self.recordings = self.base / "recordings"
         self._first_port = free_port("127.0.0.1", socket.SOCK_STREAM)
         self._esl: Esl | None = None
+        self.wakes = True
 
     @property
     def cli(self) -> Path:
@@ -251,7 +254,16 @@ class FreeSwitchServer(Server):
             if ready and set(PROFILES) <= set(running):
                 break
             await asyncio.sleep(POLL_S)
+        if self.wakes:
+            await self._esl.command("sendevent PRESENCE_OUT")
+            await self.events_pass()
         self._write_cli()
+
+    async def events_pass(self) -> None:
+        """Wait until no event is held back: at its first presence event FreeSWITCH waits 0.5 s."""
+        mark = self.esl.mark()
+        await self.esl.api("version")
+        await self.esl.wait_for(event("API", API_Command="version"), since=mark)
 
     def _write_cli(self) -> None:
         client = [str(self.where.fs_cli), "-H", "127.0.0.1", "-P", str(self.esl_port)]

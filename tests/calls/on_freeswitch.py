@@ -337,6 +337,18 @@ class FreeSwitchHouse(House):
     async def set_heartbeat(self, seconds: int) -> None:
         await self.bed.esl.api(f"global_setvar callrec_heartbeat={seconds}")
 
+    def one_clock(self) -> AbstractAsyncContextManager[None]:
+        return self._one_clock()
+
+    @asynccontextmanager
+    async def _one_clock(self) -> AsyncIterator[None]:
+        name = "rtp_rewrite_timestamps"
+        await self.bed.esl.api(f"global_setvar {name}=true", check=True)
+        try:
+            yield
+        finally:
+            await self.bed.esl.api(f"global_setvar {name}=", check=True)
+
     def behind_dialplan(self, queue: str, line: str) -> AbstractAsyncContextManager[None]:
         return self._behind_dialplan(queue, line)
 

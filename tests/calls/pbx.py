@@ -259,6 +259,13 @@ class House(ABC):
         """Have that queue ring that line alone, through the dialplan."""
 
     @abstractmethod
+    def one_clock(self) -> AbstractAsyncContextManager[None]:
+        """Have each leg's RTP stamped by one clock in calls that begin now.
+
+        A far end drops digits whose timestamp is behind: see "On FreeSWITCH" in limits.md.
+        """
+
+    @abstractmethod
     async def take_anything(self, extensions: str, line: str) -> None:
         """Let callers from outside dial whatever begins so; that line rings for it."""
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from callrec_pbx.domain.words import Outcome
 from tests.bed import measure
-from tests.bed.bed import Bed
 from tests.calls.listener import Listener
 from tests.calls.on_freeswitch import FreeSwitchHouse
 from tests.calls.pbx import What
@@ -111,27 +108,14 @@ async def test_callers_who_hang_up_at_every_step(listener: Listener) -> None:
     assert "uuid_displace" not in tasks
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def one_clock(installed_bed: Bed) -> AsyncIterator[None]:
-    """Each leg's RTP is stamped by one clock.
-
-    Else FreeSWITCH 1.11.1 mixes two towards a recorded phone, and the far end drops digits whose
-    timestamp is behind, however slowly they are keyed: see limits.md.
-    """
-    name = "rtp_rewrite_timestamps"
-    await installed_bed.esl.api(f"global_setvar {name}=true", check=True)
-    yield
-    await installed_bed.esl.api(f"global_setvar {name}=", check=True)
-
-
-@pytest.mark.usefixtures("one_clock")
 async def test_a_card_number_keyed_while_paused(listener: Listener) -> None:
     """With the variable of the manual FreeSWITCH keeps no digits either, but for the last one."""
     scene = await begun(listener)
     house = scene.house
     assert isinstance(house, FreeSwitchHouse)
     esl = house.bed.esl
-    caller, agent = await scene.conversation()
+    async with house.one_clock():
+        caller, agent = await scene.conversation()
     legs = {one.leg for one in scene.events(What.CREATED)}
     for leg in legs:
         await esl.api(f"uuid_setvar {leg} digits_dialed_filter (.+)", check=True)

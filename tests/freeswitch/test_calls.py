@@ -220,8 +220,12 @@ async def test_nobody_listens_in_the_middle_of_the_prompt(
 async def test_the_first_call_after_a_start_of_freeswitch(doomed: Listener) -> None:
     """No phone registers here: without us its first presence event holds all events back then."""
     scene, _ = await begun(doomed)
+    assert isinstance(doomed.house, FreeSwitchHouse)
+    server = doomed.house.bed.freeswitch
+    server.wakes = False
     await doomed.house.restart()
     await doomed.until(lambda: doomed.log_text().count('"pbx_linked"') == 2, "linked again")
+    await server.events_pass()
     caller, agent = await scene.conversation()
     await talk((caller, CALLER), (agent, AGENT), ms=300)
     await agent.hangup()
