@@ -81,6 +81,7 @@ class AsteriskHouse(House):
         played_ms=50,
         # MixMonitor writes what comes from either side.
         writes_on_hold=True,
+        all_digits=True,
         digit_ms=0,
         mark_ms=1,
         slice_bytes=200,

@@ -68,6 +68,8 @@ class FreeSwitchHouse(House):
         # It writes when it reads a frame of the recorded leg's own. Source: FreeSWITCH 1.11,
         # switch_ivr_async.c, record_callback on a leg that only receives; observed.
         writes_on_hold=False,
+        # They are all sent, on two clocks; see `one_clock`.
+        all_digits=False,
         # Each packet that it reads is a frame, those of a digit are silent ones (observed).
         digit_ms=60,
         # No event says that a file is masked: the command's time stands for it.

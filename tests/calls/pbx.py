@@ -115,6 +115,8 @@ class Traits:
             the PBX's script together.
         writes_on_hold: Whether the recording of a leg goes on while its own phone, which then sends
             no packets, has the other party on hold.
+        all_digits: Whether a phone that is recorded gets all digits of the other party, as the far
+            end takes them.
         digit_ms: How much longer a recording gets by a key that the leg's phone sends beside its
             audio, as the far end does.
         mark_ms: Tolerance of the moment at which a pause takes effect.
@@ -135,6 +137,7 @@ class Traits:
     words: Words
     played_ms: float
     writes_on_hold: bool
+    all_digits: bool
     digit_ms: float
     mark_ms: float
     slice_bytes: int
