@@ -48,6 +48,7 @@ UNPLAYABLE = frozenset(
         "test_announcements::test_one_that_is_imported_while_the_listener_runs",
         "test_faults_listener::test_frozen_while_offers_arrive",
         "test_faults_listener::test_pause_pressed_while_it_is_frozen",
+        "test_faults_listener::test_killed_again_and_again_right_after_hangups",
         "test_faults_listener::test_killed_between_closed_file_and_checksum",
         "test_faults_listener::test_killed_between_hangup_and_finish",
         "test_faults_listener::test_killed_between_sidecar_and_start",
