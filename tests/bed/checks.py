@@ -303,7 +303,9 @@ class BedChecks(ABC):
 
     async def test_the_pbx_ends_with_a_killed_test_run(self) -> None:
         code = (
-            "import asyncio\n"
+            "import asyncio, signal\n"
+            # It is ignored in what a script runs in the background.
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "from tests.bed.bed import Bed\n"
             "async def main():\n"
             f"    async with Bed(kind={self.kind!r}) as bed:\n"
