@@ -33,6 +33,7 @@ ROWS_AT_ONCE = 1000
 
 PRUNED = frozenset({RecordingState.PRUNING, RecordingState.PRUNED})
 NO_AUDIO = frozenset({RecordingState.DISCARDING, RecordingState.DISCARDED})
+OVER = SETTLED | {RecordingState.DISCARDED}
 
 Unfinished = tuple[tuple[RecordingFacts, ...], tuple[CallFacts, ...]]
 
@@ -131,11 +132,26 @@ class Spool:
                 recording that is about to start.
         """
         work = _Work(self.store, recording, call)
+        if recording.state in OVER:
+            await self._write_call_before(call)
         try:
             await self._writers.do(partial(self._write_recording, work))
         finally:
             if not work.pruned:
                 self._rows.save_recording(work.recording)
+
+    async def _write_call_before(self, call: CallFacts) -> None:
+        """Nobody looks at a recording that is over for a call that was never written."""
+        if call.call_id not in self._pending_calls and not self._calls_lock.locked():
+            return
+        if not await self._writers.do(partial(self._was_written, call)):
+            await self._write_calls()
+
+    def _was_written(self, call: CallFacts) -> bool:
+        try:
+            return self.store.call_path(call).exists()
+        except OSError:
+            return False  # writing it says why
 
     def _write_recording(self, work: "_Work") -> None:
         if work.recording.state is RecordingState.STARTING:

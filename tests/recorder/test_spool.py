@@ -72,6 +72,26 @@ async def test_a_refusal_is_written_at_once(
     assert rows.calls == [refused]
 
 
+@pytest.mark.parametrize("state", ["stored", "interrupted", "failed", "discarded"])
+async def test_a_recording_that_is_over_does_not_come_before_its_call(
+    spool: Spool, rows: Rows, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Of a listener that is killed now, the next one would not learn of the call."""
+    monkeypatch.setattr(spools, "SOON_S", 3600.0)
+    spool.save_call(CALL)
+    await spool.save_recording(recording(), CALL)
+    assert rows.calls == []
+    await spool.save_recording(recording(state=RecordingState(state)), CALL)
+    assert rows.calls == [CALL]
+    left = await spool.unfinished()
+    assert left is not None
+    assert left[1] == (CALL,)
+    again = replace(CALL, queue="sales")
+    spool.save_call(again)
+    await spool.save_recording(recording(state=RecordingState(state)), again)
+    assert rows.calls == [CALL]  # it is known: what is new of it can wait
+
+
 async def test_what_is_pending_is_written_at_the_end(tmp_path: Path, rows: Rows) -> None:
     spool = Spool(RecordingStore(tmp_path), rows, 0)
     spool.save_call(CALL)
